@@ -1,0 +1,381 @@
+/* tern.h - run Hugging Face transformer checkpoints from C.
+ *
+ * The whole public interface: what is not declared here is not API.
+ *
+ *     tern_model *model = NULL;
+ *     tern_error err;
+ *     if (tern_model_load(&model, "all-MiniLM-L6-v2", NULL, &err)) { fprintf(stderr, "%s\n", err.message); return 1; }
+ *     float *embeddings = malloc(n * tern_model_embedding_size(model) * sizeof *embeddings);
+ *     if (tern_model_embed(model, texts, n, NULL, embeddings, NULL, &err)) ...
+ *     tern_model_free(model);
+ *
+ * Conventions, for every function below unless it says otherwise:
+ *   errors   a function that can fail returns tern_status, TERN_OK (0) on success. `err` may be NULL; when it is not and the call
+ *            fails it is filled. On failure outputs are left NULL or unwritten and nothing is leaked.
+ *   owner    what a _load, _open or _encode call returns is freed by the caller with the matching function; freeing NULL is allowed.
+ *            Pointers inside a returned object live as long as that object.
+ *   threads  every object may be read by many threads at once. Calls that run one model from several threads are safe and are
+ *            served one after the other, since a single run already uses every thread of the model.
+ *   text     UTF-8 with an explicit length in bytes; NUL bytes are text.
+ *   arrays   row-major, last axis contiguous. Sizes in bytes end in _bytes; everything else counts elements.
+ *   globals  the library has no mutable globals, prints nothing and never ends the process.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_H
+#define TERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define TERN_API
+#else
+#define TERN_API __attribute__((visibility("default")))
+#endif
+
+/* ---- Version, status, errors ------------------------------------------------------------------------------------------------- */
+
+#define TERN_VERSION_MAJOR 0
+#define TERN_VERSION_MINOR 1
+#define TERN_VERSION_PATCH 0
+
+/* tern_version - the version of the linked library, "major.minor.patch". */
+TERN_API const char *tern_version(void);
+
+typedef enum tern_status {
+    TERN_OK = 0,
+    TERN_E_ARGUMENT,    /* an argument is not what the function takes, such as text that is not UTF-8 */
+    TERN_E_MEMORY,      /* an allocation failed, on the host or on a device; the caller may go on with less */
+    TERN_E_IO,          /* a file could not be opened, read, mapped or written */
+    TERN_E_FORMAT,      /* a file breaks its format: JSON, safetensors, tokenizer.json */
+    TERN_E_CONFIG,      /* config.json lacks a key or holds a value out of range */
+    TERN_E_WEIGHTS,     /* tensors are missing, unexpected or misshapen */
+    TERN_E_SHAPE,       /* shapes do not fit together */
+    TERN_E_DTYPE,       /* a dtype that the operation does not take */
+    TERN_E_UNSUPPORTED, /* known, but not done by this version: a model_type, a tokenizer component, an op on a device */
+    TERN_E_DEVICE,      /* a device is absent or failed */
+    TERN_E_CANCELLED    /* the caller's progress function asked to stop */
+} tern_status;
+
+/* tern_status_name - "TERN_E_IO" for TERN_E_IO; "unknown status" for a value that is not one. */
+TERN_API const char *tern_status_name(tern_status status);
+
+/* What went wrong, for a person. `message` names the file, tensor or argument and is one or more lines without a final newline. */
+typedef struct tern_error {
+    tern_status code;
+    char message[4096];
+    const char *file; /* where in Tern's source it was noticed; a string constant */
+    int line;
+} tern_error;
+
+/* tern_free - free memory that the library handed out as plain memory (decoded text). */
+TERN_API void tern_free(void *memory);
+
+/* ---- Tensors and safetensors ------------------------------------------------------------------------------------------------- */
+
+/* Values carry the names that safetensors writes. */
+typedef enum tern_dtype {
+    TERN_DTYPE_F64,
+    TERN_DTYPE_F32,
+    TERN_DTYPE_F16,
+    TERN_DTYPE_BF16,
+    TERN_DTYPE_I64,
+    TERN_DTYPE_I32,
+    TERN_DTYPE_I16,
+    TERN_DTYPE_I8,
+    TERN_DTYPE_U8,
+    TERN_DTYPE_BOOL
+} tern_dtype;
+
+/* tern_dtype_name - "F32" and so on; NULL for a value that is not one. */
+TERN_API const char *tern_dtype_name(tern_dtype dtype);
+/* tern_dtype_bytes - bytes of one element; 0 for a value that is not one. */
+TERN_API size_t tern_dtype_bytes(tern_dtype dtype);
+
+#define TERN_MAX_RANK 8
+
+/* A named array that somebody else owns. `data` may be unaligned: it points into a file. */
+typedef struct tern_tensor {
+    const char *name;
+    tern_dtype dtype;
+    int rank;
+    int64_t shape[TERN_MAX_RANK]; /* outermost first, as PyTorch prints it */
+    const void *data;             /* product(shape) elements, little-endian */
+} tern_tensor;
+
+/* tern_tensor_elements - product(shape); 1 for rank 0. */
+TERN_API int64_t tern_tensor_elements(const tern_tensor *tensor);
+
+/* One mapped .safetensors file, fully checked when opened. Read-only, shareable by threads. */
+typedef struct tern_safetensors tern_safetensors;
+
+/* tern_safetensors_open - map a file and check its whole header.
+ * errors   TERN_E_IO      cannot be opened or mapped
+ *          TERN_E_FORMAT  not safetensors: header length, JSON, duplicate key, unknown dtype, a size that overflows or does not equal
+ *                         product(shape) x dtype, ranges that overlap, leave a hole, or pass the end of the file
+ * source   https://huggingface.co/docs/safetensors, "Format" */
+TERN_API tern_status tern_safetensors_open(tern_safetensors **out, const char *path, tern_error *err);
+TERN_API void tern_safetensors_close(tern_safetensors *file);
+/* Tensors in the order of their data. */
+TERN_API size_t tern_safetensors_count(const tern_safetensors *file);
+TERN_API const tern_tensor *tern_safetensors_get(const tern_safetensors *file, size_t index);
+/* NULL when there is none of that name. */
+TERN_API const tern_tensor *tern_safetensors_find(const tern_safetensors *file, const char *name);
+
+/* tern_safetensors_save - write tensors, in the order given, to `path`, complete or not at all: to a temporary file beside it, then
+ * renamed.
+ * errors   TERN_E_ARGUMENT  two tensors of one name, a rank or a dimension out of range     TERN_E_IO  cannot be written, disk full */
+TERN_API tern_status tern_safetensors_save(const char *path, const tern_tensor *tensors, size_t n_tensors, tern_error *err);
+
+/* ---- Devices ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct tern_device_info {
+    char name[32];         /* "cpu"; what tern_model_options.device takes */
+    bool is_present;
+    char description[256]; /* when present: processor, ISA level, threads */
+    char reason[256];      /* when not: why, and what to do */
+} tern_device_info;
+
+/* tern_device_list - every device kind that this build knows, present or not.
+ * Writes at most `capacity` records to `infos` and returns how many there are. Opens nothing. */
+TERN_API size_t tern_device_list(tern_device_info *infos, size_t capacity);
+
+/* ---- Tokenizer --------------------------------------------------------------------------------------------------------------- */
+
+/* Bytes of UTF-8. Not owned. */
+typedef struct tern_text {
+    const char *data;
+    size_t bytes;
+} tern_text;
+
+/* A tokenizer as a checkpoint folder has it. Read-only after load: many threads may encode with one. */
+typedef struct tern_tokenizer tern_tokenizer;
+
+/* tern_tokenizer_load - from a folder with tokenizer.json, or else with vocab.txt and (optionally) tokenizer_config.json.
+ * errors   TERN_E_IO  none of the files is there     TERN_E_FORMAT  broken     TERN_E_UNSUPPORTED  names the component */
+TERN_API tern_status tern_tokenizer_load(tern_tokenizer **out, const char *folder, tern_error *err);
+TERN_API void tern_tokenizer_free(tern_tokenizer *tokenizer);
+/* Entries of the vocabulary with added tokens. */
+TERN_API size_t tern_tokenizer_vocab_size(const tern_tokenizer *tokenizer);
+/* NULL when no token has that id. */
+TERN_API const char *tern_tokenizer_id_to_token(const tern_tokenizer *tokenizer, int32_t id);
+/* -1 when the vocabulary lacks it. */
+TERN_API int32_t tern_tokenizer_token_to_id(const tern_tokenizer *tokenizer, const char *token);
+
+typedef struct tern_encode_options {
+    size_t size;             /* sizeof(tern_encode_options); set by tern_encode_options_default */
+    bool add_special_tokens; /* default true */
+    size_t max_length;       /* truncate to so many ids, special tokens counted, the longest sequence first; 0 (default): never */
+    bool with_tokens;        /* fill tern_encoding.tokens; default false */
+} tern_encode_options;
+
+TERN_API tern_encode_options tern_encode_options_default(void);
+
+/* One encoded text, or pair of texts. Arrays of n entries; freed with tern_encoding_free. */
+typedef struct tern_encoding {
+    size_t n;
+    int32_t *ids;
+    int32_t *type_ids;
+    uint8_t *special_tokens_mask; /* 1: added by the post-processor */
+    uint32_t (*offsets)[2];       /* start and end in code points of the text it came from; 0, 0 for special tokens */
+    char **tokens;                /* NULL unless asked for */
+} tern_encoding;
+
+/* tern_tokenizer_encode - ids as Hugging Face's `tokenizers` gives them, neither padded nor (unless asked) truncated.
+ * pair     NULL for a single text. options: NULL for the defaults.
+ * errors   TERN_E_ARGUMENT  text is not UTF-8 (says at which byte), or max_length is less than the special tokens need */
+TERN_API tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokenizer *tokenizer, tern_text text, const tern_text *pair,
+                                           const tern_encode_options *options, tern_error *err);
+TERN_API void tern_encoding_free(tern_encoding *encoding);
+
+/* tern_tokenizer_decode - text of ids, NUL-terminated; free with tern_free.
+ * errors   TERN_E_ARGUMENT  an id is not in the vocabulary */
+TERN_API tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
+                                           bool skip_special_tokens, tern_error *err);
+
+/* ---- Models ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct tern_model tern_model;
+
+typedef struct tern_model_options {
+    size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
+    const char *device; /* "cpu" (default) */
+    const char *dtype;  /* dtype of computation: "float32" (default) */
+    int threads;        /* 0 (default): one for each core that the process may use */
+    const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
+} tern_model_options;
+
+TERN_API tern_model_options tern_model_options_default(void);
+
+/* tern_model_load - a checkpoint folder becomes a model that runs.
+ * Reads config.json, model.safetensors (or the files that model.safetensors.index.json lists), the tokenizer, and for a
+ * sentence-transformers folder modules.json and what it names. Nothing is downloaded.
+ * options  NULL for the defaults
+ * errors   TERN_E_IO, TERN_E_FORMAT, TERN_E_CONFIG, TERN_E_DEVICE, TERN_E_MEMORY
+ *          TERN_E_WEIGHTS      every missing, unexpected and misshapen tensor is listed
+ *          TERN_E_UNSUPPORTED  an unknown model_type (the message lists those known), module, activation, device dtype */
+TERN_API tern_status tern_model_load(tern_model **out, const char *folder, const tern_model_options *options, tern_error *err);
+TERN_API void tern_model_free(tern_model *model);
+
+/* What a loaded model is. Strings live as long as the model. */
+typedef struct tern_model_info {
+    const char *model_type;          /* config.json's, such as "bert" */
+    const char *architecture;        /* config.json's first of `architectures`, or the base class */
+    const char *const *tasks;        /* Hugging Face task names, NULL-terminated */
+    int64_t n_parameters;            /* elements of the weights that the program uses */
+    tern_dtype checkpoint_dtype;     /* dtype of most of them */
+    int64_t checkpoint_bytes;        /* size of the weight files */
+    int64_t hidden_size;
+    int64_t num_hidden_layers;
+    int64_t vocab_size;
+    int64_t max_position_embeddings;
+    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
+    const char *pooling;             /* default of tern_model_embed: "mean", "cls", "max" */
+    bool normalize;                  /* default of tern_model_embed */
+    bool is_sentence_transformer;    /* the folder has modules.json */
+    const char *device;              /* the device that runs it, "cpu" */
+    const char *isa;                 /* the ISA level that runs it */
+    const char *dtype;               /* dtype of computation */
+    int threads;
+} tern_model_info;
+
+TERN_API tern_model_info tern_model_get_info(const tern_model *model);
+/* NULL when the folder has no tokenizer. Owned by the model. */
+TERN_API const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model);
+
+/* Memory that a run of `batch` sequences of `tokens` tokens each needs, known before it runs. */
+typedef struct tern_memory_plan {
+    int64_t mapped_bytes;    /* weight files, mapped; shared with other processes and reclaimable */
+    int64_t packed_bytes;    /* weights laid out for the device */
+    int64_t workspace_bytes; /* activations and per-thread scratch of the run */
+} tern_memory_plan;
+
+TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out,
+                                            tern_error *err);
+
+/* tern_model_dump - the program as text, an op a line; free with tern_free. For people: the form may change. */
+TERN_API tern_status tern_model_dump(const tern_model *model, char **out, tern_error *err);
+
+/* ---- The load report --------------------------------------------------------------------------------------------------------- */
+
+typedef enum tern_weight_state {
+    TERN_WEIGHT_USED,       /* in the checkpoint and used */
+    TERN_WEIGHT_MISSING,    /* needed, and not in the checkpoint: an error */
+    TERN_WEIGHT_ABSENT,     /* optional, and not in the checkpoint */
+    TERN_WEIGHT_UNEXPECTED, /* in the checkpoint, and no weight of this architecture: an error */
+    TERN_WEIGHT_IGNORED,    /* in the checkpoint, known, and not needed, such as the head of another task */
+    TERN_WEIGHT_MISSHAPEN   /* in the checkpoint with another shape or an unusable dtype: an error */
+} tern_weight_state;
+
+/* tern_weight_state_name - "used", "missing" ...; NULL for a value that is not one. */
+TERN_API const char *tern_weight_state_name(tern_weight_state state);
+
+typedef struct tern_weight_entry {
+    const char *name;            /* as the architecture names it */
+    const char *checkpoint_name; /* as the checkpoint names it; NULL when it is not there */
+    tern_weight_state state;
+    int expected_rank;           /* 0 when the architecture does not know it */
+    int64_t expected_shape[TERN_MAX_RANK];
+    int found_rank;              /* 0 when it is not there */
+    int64_t found_shape[TERN_MAX_RANK];
+    tern_dtype found_dtype;
+} tern_weight_entry;
+
+typedef struct tern_load_report {
+    size_t n_entries;
+    tern_weight_entry *entries;
+    void *storage; /* private: what the strings live in */
+} tern_load_report;
+
+/* tern_load_report_make - compare a folder's weights with what its config.json asks for, without loading a model; a report that lists
+ * errors is itself a success. Free with tern_load_report_free. */
+TERN_API tern_status tern_load_report_make(tern_load_report *out, const char *folder, tern_error *err);
+TERN_API void tern_load_report_free(tern_load_report *report);
+
+/* ---- Forward: ids in, hidden states out --------------------------------------------------------------------------------------- */
+
+typedef struct tern_forward_inputs {
+    int64_t batch;                 /* B */
+    int64_t tokens;                /* T */
+    const int64_t *input_ids;      /* [B, T] */
+    const int64_t *attention_mask; /* [B, T] of 0 and 1, each row with at least one 1; NULL: all 1 */
+    const int64_t *token_type_ids; /* [B, T]; NULL: all 0 */
+} tern_forward_inputs;
+
+typedef struct tern_forward_output {
+    const char *name; /* one of tern_model_output_name */
+    float *data;      /* the caller's, of the shape that tern_model_output_shape tells */
+} tern_forward_output;
+
+/* Names are Hugging Face's: last_hidden_state, pooler_output (if the checkpoint has a pooler), hidden_states.0 (the embeddings) to
+ * hidden_states.{num_hidden_layers}. NULL past the last. */
+TERN_API const char *tern_model_output_name(const tern_model *model, size_t index);
+/* Writes the shape, returns its rank; 0 when there is no output of that name. */
+TERN_API int tern_model_output_shape(const tern_model *model, const char *name, int64_t batch, int64_t tokens,
+                                     int64_t shape[TERN_MAX_RANK]);
+
+/* tern_model_forward - run the encoder once over a batch and write the outputs asked for.
+ * Rows whose mask is 0 are not computed and come back as zeros; pooler_output reads the first row whose mask is 1. Positions count from
+ * the first column as Hugging Face's do, masked or not.
+ * errors   TERN_E_ARGUMENT  an id, type id or mask value out of range (says where), a row without a 1, T over
+ *                           max_position_embeddings, an unknown output
+ *          TERN_E_MEMORY    the batch does not fit */
+TERN_API tern_status tern_model_forward(tern_model *model, const tern_forward_inputs *inputs, const tern_forward_output *outputs,
+                                        size_t n_outputs, tern_error *err);
+
+/* ---- Feature extraction: texts in, embeddings out ------------------------------------------------------------------------------ */
+
+typedef enum tern_pooling {
+    TERN_POOLING_DEFAULT, /* the folder's 1_Pooling/config.json, else mean */
+    TERN_POOLING_MEAN,
+    TERN_POOLING_CLS,
+    TERN_POOLING_MAX
+} tern_pooling;
+
+typedef enum tern_choice { TERN_CHOICE_DEFAULT, TERN_CHOICE_YES, TERN_CHOICE_NO } tern_choice;
+
+typedef struct tern_embed_options {
+    size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
+    tern_pooling pooling;
+    tern_choice normalize;    /* to unit length; default: whether the folder has 2_Normalize */
+    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
+    bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
+    void *user;
+} tern_embed_options;
+
+TERN_API tern_embed_options tern_embed_options_default(void);
+/* C, the width of one embedding. */
+TERN_API size_t tern_model_embedding_size(const tern_model *model);
+
+/* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
+ * Texts are cut to max_seq_length tokens, sorted by length and run in batches of at most max_batch_tokens tokens; a text's vector is
+ * the same bits whatever it is embedded with.
+ * embeddings  [n_texts, C], in the order of the texts
+ * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
+ * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer     TERN_E_CANCELLED */
+TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                      float *embeddings, int32_t *n_tokens, tern_error *err);
+
+/* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
+ * out [n_a, n_b]; sums in double. */
+TERN_API void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width);
+
+/* ---- Random checkpoints ------------------------------------------------------------------------------------------------------- */
+
+/* tern_checkpoint_init - write a folder with config.json, model.safetensors and a tokenizer for any config of a known model_type, its
+ * weights drawn as Hugging Face initialises them (normal of initializer_range, norms 1, biases 0). The same bytes for the same seed on
+ * any machine.
+ * config_path  a config.json
+ * folder       created if it is not there
+ * errors       TERN_E_IO  cannot be written, or it already holds a checkpoint */
+TERN_API tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

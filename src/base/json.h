@@ -1,0 +1,17 @@
+/* json.h - reading JSON that nobody vouches for: jansson, strict, duplicate keys refused, errors with file, line and column.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_BASE_JSON_H
+#define TERN_BASE_JSON_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+
+/* Largest JSON file that is read: a tokenizer.json of 262,144 entries with merges has about 34 MB. */
+#define TERN_JSON_MAX_BYTES ((size_t)256 << 20)
+
+/* Parse bytes / a whole file. `name` is what messages call it. *out is a new reference: json_decref it. */
+tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
+tern_status tern__json_load(json_t **out, const char *path, tern_error *err);
+
+#endif

@@ -1,0 +1,70 @@
+/* device.h - a device is one record of functions that compiles a program and runs batches.
+ *
+ * Nothing else in Tern knows what a device is made of; none knows another. An op that a device cannot run is refused by name when a
+ * program is compiled, never moved elsewhere. docs/ADD-A-DEVICE.md walks through a new one.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_DEVICE_H
+#define TERN_DEVICE_DEVICE_H
+
+#include "program/program.h"
+
+typedef struct tern_device_options {
+    int threads;     /* 0: one for each core that the process may use */
+    const char *isa; /* highest ISA level, NULL: the best there is */
+} tern_device_options;
+
+/* A batch of sequences as packed rows. All arrays are borrowed for the run. */
+typedef struct tern_batch {
+    int64_t n_sequences;                      /* at least 1 */
+    int64_t n_tokens;                         /* sum of the lengths */
+    const int64_t *row_start;                 /* [n_sequences + 1]: sequence s has rows row_start[s] ... row_start[s + 1] - 1, at least one */
+    const int32_t *inputs[TERN_N_INPUTS];     /* [n_tokens] each; checked against the tables' sizes by the caller; NULL when unused */
+} tern_batch;
+
+/* Where one output of the program goes: dense rows [rows of its space, its width]. */
+typedef struct tern_run_output {
+    int32_t output; /* index into program->outputs */
+    float *data;
+} tern_run_output;
+
+/* What a device says of itself, once open. */
+typedef struct tern_device_properties {
+    const char *isa; /* ISA level or GPU architecture that runs */
+    int threads;     /* host threads that compute; 0 for a GPU */
+} tern_device_properties;
+
+typedef struct tern_device_record {
+    const char *name; /* "cpu" */
+
+    /* Is it there? Fills info; opens nothing. */
+    void (*probe)(tern_device_info *info);
+
+    tern_status (*open)(void **device, const tern_device_options *options, tern_error *err);
+    void (*close)(void *device);
+    tern_device_properties (*properties)(const void *device);
+
+    /* Can / does it want to run this op? Every device supports the core ops; `supports` tells the fused ones that it has too. */
+    bool (*supports)(const void *device, tern_op op);
+
+    /* Lay out the weights (all bound) and plan. `program` (already fused for this device) must outlive *compiled. dtype: of the
+     * computation. Refuses by name an op or a dtype that it does not have. */
+    tern_status (*compile)(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
+    void (*release)(void *compiled);
+
+    /* Run one batch and write the outputs asked for. Only what they depend on is computed. One call at a time for a device. */
+    tern_status (*run)(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
+
+    /* Bytes of the laid-out weights, and of the memory that a run of such a batch needs. */
+    size_t (*packed_bytes)(const void *compiled);
+    tern_status (*workspace_bytes)(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);
+} tern_device_record;
+
+/* All devices of this build, NULL-terminated (registry.c). */
+const tern_device_record *const *tern__device_records(void);
+/* The record for "cpu" and so on; an unknown name fails and lists those known. */
+tern_status tern__device_find(const tern_device_record **out, const char *name, tern_error *err);
+
+extern const tern_device_record tern__device_cpu;
+
+#endif

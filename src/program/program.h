@@ -1,0 +1,171 @@
+/* program.h - a model as a straight list of ops over rows, built once at load.
+ *
+ * A value is a matrix whose row count comes with the batch (its row space) and whose width is fixed. So everything but the number of
+ * rows is known when a program is built: shapes are checked, ops fused, memory planned and weights laid out once, for every batch.
+ *
+ * Building is sticky: the first bad op stores its message, later calls return the null value, and tern__program_finish reports it;
+ * architecture files stay free of error branches.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_PROGRAM_PROGRAM_H
+#define TERN_PROGRAM_PROGRAM_H
+
+#include "base/error.h"
+#include "base/memory.h"
+
+typedef enum tern_op {
+#define TERN_OP(ENUM, ...) TERN_OP_##ENUM,
+#include "program/ops.def"
+#undef TERN_OP
+    TERN_N_OPS
+} tern_op;
+
+/* What the rows of a value stand for. */
+typedef enum tern_space {
+    TERN_SPACE_TOKENS,    /* one row a token; the sequences stand one after the other, without padding */
+    TERN_SPACE_SEQUENCES, /* one row a sequence */
+    TERN_N_SPACES
+} tern_space;
+
+/* The integer rows that a batch brings. */
+typedef enum tern_input { TERN_INPUT_IDS, TERN_INPUT_TOKEN_TYPE_IDS, TERN_INPUT_POSITION_IDS, TERN_N_INPUTS } tern_input;
+
+typedef enum tern_pool { TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX } tern_pool;
+
+/* A handle. {0} is the null value: the result of a failed call, and "none" where that is allowed. */
+typedef struct tern_value { int32_t index; } tern_value;
+
+#define TERN_OP_MAX_INPUTS 4
+#define TERN_OP_MAX_WEIGHTS 8
+#define TERN_NO_WEIGHT (-1)
+
+typedef struct tern_node {
+    tern_op op;
+    int32_t n_inputs;
+    tern_value inputs[TERN_OP_MAX_INPUTS];
+    int32_t n_weights;                    /* LINEAR_CONCAT: 2 for each part; absent biases are TERN_NO_WEIGHT */
+    int32_t weights[TERN_OP_MAX_WEIGHTS]; /* indices into tern_program.weights */
+    tern_value output;
+    union {
+        tern_input input;                                    /* INPUT */
+        float eps;                                           /* LAYER_NORM, ADD_LAYER_NORM */
+        tern_op activation;                                  /* LINEAR_ACTIVATION: GELU ... TANH */
+        tern_pool pool;                                      /* POOL */
+        struct { int32_t start; } slice;                     /* SLICE: first column */
+        struct { int32_t n_heads; int32_t head_dim; float scale; } attention;
+    };
+} tern_node;
+
+typedef struct tern_value_info {
+    tern_space space;
+    int32_t width;      /* columns; 1 for integer rows */
+    bool is_integer;    /* int32 rows of a batch input; else float rows */
+    int32_t producer;   /* index of the node that makes it */
+} tern_value_info;
+
+/* A weight that the program reads. The builder sets what it wants; the model sets where it is. */
+typedef struct tern_weight {
+    char *name;                    /* the architecture's name, without checkpoint prefixes; in the program's arena */
+    int32_t rank;
+    int64_t shape[2];
+    const void *data;              /* NULL until the model binds it; aligned to its dtype */
+    tern_dtype dtype;              /* as the checkpoint has it: F32, F16, BF16 (or F64) */
+} tern_weight;
+
+/* A value that a caller may ask for, by name. */
+typedef struct tern_output {
+    char *name;
+    tern_value value;
+} tern_output;
+
+typedef struct tern_program {
+    tern_arena arena;              /* strings */
+    tern_node *nodes;
+    tern_value_info *values;       /* values[0] is the null value */
+    tern_weight *weights;
+    tern_output *outputs;
+    int32_t n_nodes, n_values, n_weights, n_outputs;
+    size_t nodes_capacity, values_capacity, weights_capacity, outputs_capacity;
+    tern_error error;              /* sticky; code TERN_OK: none */
+} tern_program;
+
+/* ---- Building (build.c). `name` is a printf format for the checkpoint name without ".weight" / ".bias". ---- */
+
+tern_status tern__program_new(tern_program **out, tern_error *err);
+void tern__program_free(tern_program *program);
+
+tern_value tern__input(tern_program *program, tern_input input);
+/* weight `name`.weight [n_embeddings, width] */
+tern_value tern__embedding(tern_program *program, tern_value ids, int64_t n_embeddings, int64_t width, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
+tern_value tern__add(tern_program *program, tern_value a, tern_value b);
+/* weights `name`.weight and `name`.bias [width of x] */
+tern_value tern__layer_norm(tern_program *program, tern_value x, float eps, const char *name, ...) __attribute__((format(printf, 4, 5)));
+/* weights `name`.weight [out_features, width of x] and `name`.bias [out_features] */
+tern_value tern__linear(tern_program *program, tern_value x, int64_t out_features, const char *name, ...)
+    __attribute__((format(printf, 4, 5)));
+/* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH; INPUT stands for the identity and returns x. */
+tern_value tern__activation(tern_program *program, tern_value x, tern_op op);
+tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width);
+/* Full attention within each sequence; q, k, v [tokens, n_heads * head_dim], head h in columns h * head_dim ... */
+tern_value tern__attention(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale);
+tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool);
+tern_value tern__normalize(tern_program *program, tern_value x);
+/* Offer `value` to callers under a name. */
+void tern__output(tern_program *program, tern_value value, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* Report a fault of the architecture file itself, sticky like any other. */
+void tern__program_fail(tern_program *program, tern_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The first error of the building, if any. */
+tern_status tern__program_finish(const tern_program *program, tern_error *err);
+
+/* ---- Reading ---- */
+
+const char *tern__op_name(tern_op op);
+bool tern__op_is_fused(tern_op op);
+static inline const tern_value_info *tern__value(const tern_program *program, tern_value value) { return &program->values[value.index]; }
+/* Index into outputs, -1 when there is none of that name. */
+int32_t tern__program_find_output(const tern_program *program, const char *name);
+
+/* What the cost formulas of ops.def need of a batch. */
+typedef struct tern_rows {
+    int64_t rows[TERN_N_SPACES];
+    int64_t pairs; /* sum over sequences of tokens squared */
+} tern_rows;
+
+typedef struct tern_cost { double flops, bytes; } tern_cost;
+tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *rows);
+
+/* ---- Fusing (fuse.c): core ops become the fused ops that the device wants. Values that are outputs stay. Nothing is left dead. ---- */
+tern_status tern__program_fuse(tern_program *program, bool (*wants)(const void *device, tern_op op), const void *device, tern_error *err);
+/* The inverse, op by op: every fused op becomes the core ops of its formula. */
+tern_status tern__program_lower(tern_program *program, tern_error *err);
+
+/* ---- Planning (plan.c): which values share memory. ---- */
+
+/* Activations live in slots; a slot holds one value at a time, and a view lives in its source's slot. The output of a node never shares
+ * a slot with that node's inputs. */
+typedef struct tern_placement {
+    int32_t slot;       /* -1: integer rows, which live in the batch */
+    int32_t column;     /* first column inside the slot's rows; not 0 for slices */
+    int32_t row_stride; /* floats from one row to the next: at least the tenant's width, a multiple of 16 */
+} tern_placement;
+
+typedef struct tern_plan {
+    tern_placement *placements;                   /* [n_values] */
+    int32_t (*slot_strides)[TERN_N_SPACES];       /* [n_slots]: floats a row that its widest tenant of each space takes; 0: none */
+    int32_t n_slots;
+} tern_plan;
+
+/* Plan a finished (and fused) program. */
+tern_status tern__plan_make(tern_plan *out, const tern_program *program, tern_error *err);
+void tern__plan_free(tern_plan *plan);
+/* Bytes of a slot, a multiple of TERN_ALIGNMENT, and of all slots together, for so many rows; false when the size overflows. */
+bool tern__plan_slot_bytes(const tern_plan *plan, int32_t slot, const tern_rows *rows, size_t *bytes);
+bool tern__plan_bytes(const tern_plan *plan, const tern_rows *rows, size_t *bytes);
+/* needed[n] = 1 for the nodes that the outputs listed (indices) depend on, else 0. needed: n_nodes bytes. */
+void tern__program_mark_needed(const tern_program *program, const int32_t *outputs, size_t n_outputs, uint8_t *needed);
+
+/* ---- Printing (print.c): an op a line; *out is freed with free(). ---- */
+tern_status tern__program_dump(const tern_program *program, char **out, tern_error *err);
+
+#endif
