@@ -135,7 +135,8 @@ typedef struct tern_rows {
 typedef struct tern_cost { double flops, bytes; } tern_cost;
 tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *rows);
 
-/* ---- Fusing (fuse.c): core ops become the fused ops that the device wants. Values that are outputs stay. Nothing is left dead. ---- */
+/* ---- Fusing (fuse.c): core ops become the fused ops that the device wants. Values that are outputs stay.
+ * After a failure (memory) the program can only be freed. ---- */
 tern_status tern__program_fuse(tern_program *program, bool (*wants)(const void *device, tern_op op), const void *device, tern_error *err);
 /* The inverse, op by op: every fused op becomes the core ops of its formula. */
 tern_status tern__program_lower(tern_program *program, tern_error *err);

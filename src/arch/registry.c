@@ -1,0 +1,32 @@
+/* registry.c - the list of architectures, one for each other file of this folder (CMake writes arch_list.inc from their names).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "arch/arch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TERN_ARCH(name) extern const tern_arch tern__arch_##name;
+#include "arch_list.inc"
+#undef TERN_ARCH
+
+static const tern_arch *const records[] = {
+#define TERN_ARCH(name) &tern__arch_##name,
+#include "arch_list.inc"
+#undef TERN_ARCH
+    NULL};
+
+const tern_arch *const *tern__arch_records(void) { return records; }
+
+tern_status tern__arch_find(const tern_arch **out, const char *model_type, tern_error *err) {
+    char known[1024] = "";
+    for (const tern_arch *const *arch = records; *arch != NULL; arch++) {
+        if (strcmp((*arch)->model_type, model_type) == 0) {
+            *out = *arch;
+            return TERN_OK;
+        }
+        const size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", (*arch)->model_type);
+    }
+    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "config.json: model_type \"%.60s\" is not known to this version; known are: %s", model_type,
+                     known);
+}

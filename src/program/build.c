@@ -1,0 +1,247 @@
+/* build.c - writing a program: one function an op, each checks shapes and appends a node.
+ * Sticky: after the first error every call returns the null value and changes nothing.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "program/program.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_WIDTH (INT32_MAX / 8) /* so that products of two widths and a dtype stay far inside int64 */
+
+tern_status tern__program_new(tern_program **out, tern_error *err) {
+    *out = NULL;
+    tern_program *program = tern__alloc_zero(1, sizeof *program);
+    if (program == NULL) return TERN_FAIL_MEMORY(err, sizeof *program);
+    if (!tern__grow(&program->values, &program->values_capacity, 64, sizeof *program->values)) {
+        tern__program_free(program);
+        return TERN_FAIL_MEMORY(err, 64 * sizeof *program->values);
+    }
+    program->values[0] = (tern_value_info){.producer = -1};
+    program->n_values = 1;
+    *out = program;
+    return TERN_OK;
+}
+
+void tern__program_free(tern_program *program) {
+    if (program == NULL) return;
+    tern__arena_free(&program->arena);
+    free(program->nodes);
+    free(program->values);
+    free(program->weights);
+    free(program->outputs);
+    free(program);
+}
+
+void tern__program_fail(tern_program *program, tern_status code, const char *format, ...) {
+    if (program->error.code != TERN_OK) return;
+    char message[sizeof program->error.message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    TERN_FAIL(&program->error, code, "%s", message);
+}
+
+tern_status tern__program_finish(const tern_program *program, tern_error *err) {
+    if (program->error.code != TERN_OK && err != NULL) *err = program->error;
+    return program->error.code;
+}
+
+static bool failed(const tern_program *program) { return program->error.code != TERN_OK; }
+
+static bool fail_memory(tern_program *program) {
+    tern__program_fail(program, TERN_E_MEMORY, "out of memory while building the program");
+    return false;
+}
+
+/* A null value where one is needed means that an earlier call failed, or that the architecture file forgot one. */
+static bool check_value(tern_program *program, tern_op op, tern_value value, bool wants_integer) {
+    if (failed(program)) return false;
+    if (value.index <= 0 || value.index >= program->n_values) {
+        tern__program_fail(program, TERN_E_SHAPE, "%s: an input is the null value", tern__op_name(op));
+        return false;
+    }
+    if (tern__value(program, value)->is_integer != wants_integer) {
+        tern__program_fail(program, TERN_E_DTYPE, "%s: takes %s rows", tern__op_name(op), wants_integer ? "integer" : "float");
+        return false;
+    }
+    return true;
+}
+
+static bool check_width(tern_program *program, tern_op op, int64_t width) {
+    if (width < 1 || width > MAX_WIDTH) {
+        tern__program_fail(program, TERN_E_SHAPE, "%s: a width of %lld is not in 1 ... %d", tern__op_name(op), (long long)width, MAX_WIDTH);
+        return false;
+    }
+    return true;
+}
+
+static tern_value append(tern_program *program, tern_node node, tern_space space, int64_t width, bool is_integer) {
+    const tern_value null = {0};
+    if (!tern__grow(&program->nodes, &program->nodes_capacity, (size_t)program->n_nodes + 1, sizeof *program->nodes) ||
+        !tern__grow(&program->values, &program->values_capacity, (size_t)program->n_values + 1, sizeof *program->values)) {
+        fail_memory(program);
+        return null;
+    }
+    node.output.index = program->n_values;
+    program->values[program->n_values++] =
+        (tern_value_info){.space = space, .width = (int32_t)width, .is_integer = is_integer, .producer = program->n_nodes};
+    program->nodes[program->n_nodes++] = node;
+    return node.output;
+}
+
+/* Declares a weight `name``ending`; its index, or -1 when the program has failed. */
+static int32_t declare_weight(tern_program *program, const char *name, const char *ending, int32_t rank, int64_t rows, int64_t columns) {
+    if (failed(program)) return TERN_NO_WEIGHT;
+    if (!tern__grow(&program->weights, &program->weights_capacity, (size_t)program->n_weights + 1, sizeof *program->weights)) {
+        fail_memory(program);
+        return TERN_NO_WEIGHT;
+    }
+    tern_weight weight = {.name = tern__arena_format(&program->arena, "%s%s", name, ending), .rank = rank, .shape = {rows, columns}};
+    if (weight.name == NULL) {
+        fail_memory(program);
+        return TERN_NO_WEIGHT;
+    }
+    program->weights[program->n_weights] = weight;
+    return program->n_weights++;
+}
+
+/* The formatted name, in the arena; NULL when the program has failed. */
+static char *format_name(tern_program *program, const char *format, va_list arguments) {
+    if (failed(program)) return NULL;
+    char name[512];
+    const int n = vsnprintf(name, sizeof name, format, arguments);
+    if (n < 0 || (size_t)n >= sizeof name) {
+        tern__program_fail(program, TERN_E_ARGUMENT, "a weight name is longer than %zu bytes", sizeof name - 1);
+        return NULL;
+    }
+    char *copy = tern__arena_copy(&program->arena, name, (size_t)n);
+    if (copy == NULL) fail_memory(program);
+    return copy;
+}
+
+tern_value tern__input(tern_program *program, tern_input input) {
+    if (failed(program)) return (tern_value){0};
+    return append(program, (tern_node){.op = TERN_OP_INPUT, .input = input}, TERN_SPACE_TOKENS, 1, true);
+}
+
+tern_value tern__embedding(tern_program *program, tern_value ids, int64_t n_embeddings, int64_t width, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    if (!check_value(program, TERN_OP_EMBEDDING, ids, true) || !check_width(program, TERN_OP_EMBEDDING, width) ||
+        !check_width(program, TERN_OP_EMBEDDING, n_embeddings))
+        return (tern_value){0};
+    tern_node node = {.op = TERN_OP_EMBEDDING, .n_inputs = 1, .inputs = {ids}, .n_weights = 1};
+    node.weights[0] = declare_weight(program, name, ".weight", 2, n_embeddings, width);
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, tern__value(program, ids)->space, width, false);
+}
+
+tern_value tern__add(tern_program *program, tern_value a, tern_value b) {
+    if (!check_value(program, TERN_OP_ADD, a, false) || !check_value(program, TERN_OP_ADD, b, false)) return (tern_value){0};
+    const tern_value_info *left = tern__value(program, a), *right = tern__value(program, b);
+    if (left->width != right->width || left->space != right->space) {
+        tern__program_fail(program, TERN_E_SHAPE, "add: widths %d and %d, or their rows, differ", left->width, right->width);
+        return (tern_value){0};
+    }
+    return append(program, (tern_node){.op = TERN_OP_ADD, .n_inputs = 2, .inputs = {a, b}}, left->space, left->width, false);
+}
+
+tern_value tern__layer_norm(tern_program *program, tern_value x, float eps, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    if (!check_value(program, TERN_OP_LAYER_NORM, x, false)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    tern_node node = {.op = TERN_OP_LAYER_NORM, .n_inputs = 1, .inputs = {x}, .n_weights = 2, .eps = eps};
+    node.weights[0] = declare_weight(program, name, ".weight", 1, info.width, 0);
+    node.weights[1] = declare_weight(program, name, ".bias", 1, info.width, 0);
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, info.space, info.width, false);
+}
+
+tern_value tern__linear(tern_program *program, tern_value x, int64_t out_features, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    if (!check_value(program, TERN_OP_LINEAR, x, false) || !check_width(program, TERN_OP_LINEAR, out_features)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    tern_node node = {.op = TERN_OP_LINEAR, .n_inputs = 1, .inputs = {x}, .n_weights = 2};
+    node.weights[0] = declare_weight(program, name, ".weight", 2, out_features, info.width);
+    node.weights[1] = declare_weight(program, name, ".bias", 1, out_features, 0);
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, info.space, out_features, false);
+}
+
+tern_value tern__activation(tern_program *program, tern_value x, tern_op op) {
+    if (op == TERN_OP_INPUT) return x;
+    if (!check_value(program, op, x, false)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    return append(program, (tern_node){.op = op, .n_inputs = 1, .inputs = {x}}, info.space, info.width, false);
+}
+
+tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width) {
+    if (!check_value(program, TERN_OP_SLICE, x, false) || !check_width(program, TERN_OP_SLICE, width)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    if (start < 0 || start > info.width - width) {
+        tern__program_fail(program, TERN_E_SHAPE, "slice: columns %lld ... %lld of a width of %d", (long long)start,
+                           (long long)(start + width), info.width);
+        return (tern_value){0};
+    }
+    tern_node node = {.op = TERN_OP_SLICE, .n_inputs = 1, .inputs = {x}};
+    node.slice.start = (int32_t)start;
+    return append(program, node, info.space, width, false);
+}
+
+tern_value tern__attention(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale) {
+    const tern_op op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION;
+    if (!check_value(program, op, q, false) || !check_value(program, op, k, false) || !check_value(program, op, v, false))
+        return (tern_value){0};
+    const tern_value_info info = *tern__value(program, q);
+    if (tern__value(program, k)->width != info.width || tern__value(program, v)->width != info.width || n_heads < 1 ||
+        n_heads > info.width || info.width % n_heads != 0) {
+        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d, %d, %d do not split into %lld heads", tern__op_name(op), info.width,
+                           tern__value(program, k)->width, tern__value(program, v)->width, (long long)n_heads);
+        return (tern_value){0};
+    }
+    tern_node node = {.op = op, .n_inputs = 3, .inputs = {q, k, v}};
+    node.attention.n_heads = (int32_t)n_heads;
+    node.attention.head_dim = (int32_t)(info.width / n_heads);
+    node.attention.scale = scale;
+    return append(program, node, info.space, info.width, false);
+}
+
+tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool) {
+    if (!check_value(program, TERN_OP_POOL, x, false)) return (tern_value){0};
+    const int32_t width = tern__value(program, x)->width;
+    return append(program, (tern_node){.op = TERN_OP_POOL, .n_inputs = 1, .inputs = {x}, .pool = pool}, TERN_SPACE_SEQUENCES, width, false);
+}
+
+tern_value tern__normalize(tern_program *program, tern_value x) {
+    if (!check_value(program, TERN_OP_NORMALIZE, x, false)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    return append(program, (tern_node){.op = TERN_OP_NORMALIZE, .n_inputs = 1, .inputs = {x}}, info.space, info.width, false);
+}
+
+void tern__output(tern_program *program, tern_value value, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    if (failed(program)) return;
+    if (value.index <= 0 || value.index >= program->n_values) {
+        tern__program_fail(program, TERN_E_SHAPE, "output %s: the null value", name);
+        return;
+    }
+    if (!tern__grow(&program->outputs, &program->outputs_capacity, (size_t)program->n_outputs + 1, sizeof *program->outputs)) {
+        fail_memory(program);
+        return;
+    }
+    program->outputs[program->n_outputs++] = (tern_output){.name = name, .value = value};
+}

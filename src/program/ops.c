@@ -1,0 +1,57 @@
+/* ops.c - what ops.def says of each op, as functions: its name, its kind, its cost.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "program/program.h"
+
+#include <string.h>
+
+static const char *const op_names[TERN_N_OPS] = {
+#define TERN_OP(ENUM, name, ...) #name,
+#include "program/ops.def"
+#undef TERN_OP
+};
+
+const char *tern__op_name(tern_op op) { return (unsigned)op < TERN_N_OPS ? op_names[op] : "unknown op"; }
+
+bool tern__op_is_fused(tern_op op) {
+    enum { CORE, FUSED };
+    static const unsigned char kinds[TERN_N_OPS] = {
+#define TERN_OP(ENUM, name, kind, ...) kind,
+#include "program/ops.def"
+#undef TERN_OP
+    };
+    return (unsigned)op < TERN_N_OPS && kinds[op] == FUSED;
+}
+
+int32_t tern__program_find_output(const tern_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        if (strcmp(program->outputs[i].name, name) == 0) return i;
+    return -1;
+}
+
+static double weight_bytes_of(const tern_program *program, const tern_node *node) {
+    double bytes = 0;
+    for (int32_t i = 0; i < node->n_weights; i++) {
+        if (node->weights[i] == TERN_NO_WEIGHT) continue;
+        const tern_weight *weight = &program->weights[node->weights[i]];
+        bytes += 4.0 * (double)weight->shape[0] * (weight->rank == 2 ? (double)weight->shape[1] : 1.0);
+    }
+    return bytes;
+}
+
+tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *batch) {
+    const tern_value_info *output = tern__value(program, node->output);
+    const tern_value_info *input = node->n_inputs > 0 ? tern__value(program, node->inputs[0]) : output;
+    const double rows = (double)batch->rows[output->space], input_rows = (double)batch->rows[input->space];
+    const double in = input->width, out = output->width, pairs = (double)batch->pairs;
+    const double weight_bytes = weight_bytes_of(program, node);
+    const double n_heads = node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ? node->attention.n_heads : 0;
+    switch (node->op) {
+#define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula) \
+    case TERN_OP_##ENUM: return (tern_cost){(double)(flops), (double)(bytes)};
+#include "program/ops.def"
+#undef TERN_OP
+    case TERN_N_OPS: break;
+    }
+    (void)rows, (void)input_rows, (void)in, (void)pairs, (void)weight_bytes, (void)n_heads;
+    return (tern_cost){0, 0};
+}
