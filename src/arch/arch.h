@@ -48,7 +48,7 @@ typedef struct tern_arch {
     const char *const *ignored;          /* beginnings of checkpoint names (prefix included) that are known and not needed */
     /* Write the program: inputs, layers, outputs. `has_weight(context, name)` tells optional parts. */
     void (*build)(tern_program *program, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(const void *context, const char *name), const void *context);
+                  bool (*has_weight)(void *context, const char *name), void *context);
 } tern_arch;
 
 /* All architectures of this build, NULL-terminated (registry.c; the list is made by CMake from the file names). */

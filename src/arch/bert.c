@@ -63,7 +63,7 @@ static tern_value layer(tern_program *p, const bert_config *c, tern_value x, int
 }
 
 static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(const void *context, const char *name), const void *context) {
+                  bool (*has_weight)(void *context, const char *name), void *context) {
     const bert_config c = read_config(p, config);
     tern_value x = embeddings(p, &c);
     tern__output(p, x, "hidden_states.0");

@@ -1,0 +1,57 @@
+/* info.c - what a loaded model is, what memory it needs, what its program says.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <stdlib.h>
+
+tern_model_info tern_model_get_info(const tern_model *model) {
+    static const char *const pools[] = {"cls", "mean", "max"};
+    static const char *const tasks[] = {"feature-extraction", NULL};
+    static const char *const sentence_tasks[] = {"feature-extraction", "sentence-similarity", NULL};
+    const tern_folder *folder = &model->folder;
+    const tern_device_properties device = model->device->properties(model->opened);
+    return (tern_model_info){.model_type = folder->arch->model_type,
+                             .architecture = folder->architecture,
+                             .tasks = folder->modules.is_present ? sentence_tasks : tasks,
+                             .n_parameters = model->n_parameters,
+                             .checkpoint_dtype = model->checkpoint_dtype,
+                             .checkpoint_bytes = (int64_t)tern__checkpoint_bytes(folder->checkpoint),
+                             .hidden_size = folder->facts.hidden_size,
+                             .num_hidden_layers = folder->facts.num_hidden_layers,
+                             .vocab_size = folder->facts.vocab_size,
+                             .max_position_embeddings = folder->facts.max_position_embeddings,
+                             .max_seq_length = model->max_seq_length,
+                             .pooling = pools[folder->modules.pooling],
+                             .normalize = folder->modules.normalize,
+                             .is_sentence_transformer = folder->modules.is_present,
+                             .device = model->device->name,
+                             .isa = device.isa,
+                             .dtype = "float32",
+                             .threads = device.threads};
+}
+
+const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model) { return model->tokenizer; }
+
+tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out, tern_error *err) {
+    *out = (tern_memory_plan){0};
+    size_t n_tokens;
+    if (batch < 1 || tokens < 1 || !tern__size_multiply((size_t)batch, (size_t)tokens, &n_tokens) || n_tokens > INT32_MAX)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "a batch of %lld sequences of %lld tokens is not in 1 ... %d tokens", (long long)batch,
+                         (long long)tokens, INT32_MAX);
+    int64_t *row_start = tern__alloc((size_t)batch + 1, sizeof *row_start);
+    if (row_start == NULL) return TERN_FAIL_MEMORY(err, ((size_t)batch + 1) * sizeof *row_start);
+    for (int64_t s = 0; s <= batch; s++) row_start[s] = s * tokens;
+    const tern_batch shape = {.n_sequences = batch, .n_tokens = (int64_t)n_tokens, .row_start = row_start};
+    size_t workspace_bytes = 0;
+    const tern_status status = model->device->workspace_bytes(model->compiled, &shape, &workspace_bytes, err);
+    free(row_start);
+    TERN_TRY(status);
+    *out = (tern_memory_plan){.mapped_bytes = (int64_t)tern__checkpoint_bytes(model->folder.checkpoint),
+                              .packed_bytes = (int64_t)model->device->packed_bytes(model->compiled),
+                              .workspace_bytes = (int64_t)workspace_bytes};
+    return TERN_OK;
+}
+
+tern_status tern_model_dump(const tern_model *model, char **out, tern_error *err) {
+    return tern__program_dump(model->folder.program, out, err);
+}

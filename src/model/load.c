@@ -1,0 +1,228 @@
+/* load.c - from a folder to a model that runs: config.json, program, checkpoint, tokenizer, device.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+
+/* ---- The config ---- */
+
+tern_status tern__config_load(json_t **config, const tern_arch **arch, const char *path, tern_error *err) {
+    TERN_TRY(tern__json_load(config, path, err));
+    const char *model_type = json_string_value(json_object_get(*config, "model_type"));
+    tern_status status;
+    if (model_type == NULL)
+        status = TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
+    else
+        status = tern__arch_find(arch, model_type, err);
+    if (status != TERN_OK) {
+        json_decref(*config);
+        *config = NULL;
+    }
+    return status;
+}
+
+/* ---- The folder ---- */
+
+const char *tern__embedding_output(tern_pool pool, bool normalize) {
+    static const char *const names[][2] = {{"sentence_embedding.cls", "sentence_embedding.cls.normalized"},
+                                           {"sentence_embedding.mean", "sentence_embedding.mean.normalized"},
+                                           {"sentence_embedding.max", "sentence_embedding.max.normalized"}};
+    return names[pool][normalize];
+}
+
+/* Every pooling is in the program; a run computes only what it is asked for. */
+static void add_embedding_outputs(tern_program *program, tern_value last_hidden_state) {
+    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
+        const tern_value pooled = tern__pool(program, last_hidden_state, pools[i]);
+        tern__output(program, pooled, "%s", tern__embedding_output(pools[i], false));
+        tern__output(program, tern__normalize(program, pooled), "%s", tern__embedding_output(pools[i], true));
+    }
+}
+
+/* What the build asked for and the checkpoint does not have. */
+typedef struct weight_query {
+    const tern_arch *arch;
+    const tern_checkpoint *checkpoint;
+    const char *absent[8];
+    size_t n_absent;
+} weight_query;
+
+static bool query_weight(void *context, const char *name) {
+    weight_query *query = context;
+    if (tern__weight_find(query->arch, query->checkpoint, name) != NULL) return true;
+    if (query->n_absent < sizeof query->absent / sizeof *query->absent) query->absent[query->n_absent++] = name;
+    return false;
+}
+
+static tern_status build_program(tern_folder *folder, const char *path, tern_error *err) {
+    TERN_TRY(tern__program_new(&folder->program, err));
+    const tern_config config = {.json = folder->config, .program = folder->program};
+    weight_query query = {.arch = folder->arch, .checkpoint = folder->checkpoint};
+    folder->arch->build(folder->program, &config, &folder->facts, query_weight, &query);
+    folder->n_outputs = folder->program->n_outputs;
+    add_embedding_outputs(folder->program, folder->facts.last_hidden_state);
+    const tern_status status = tern__program_finish(folder->program, err);
+    if (status != TERN_OK) return tern__fail_prefix(err, status, path);
+    return tern__weights_report(&folder->report, folder->arch, folder->program, folder->checkpoint, query.absent, query.n_absent, err);
+}
+
+static tern_status set_architecture(tern_folder *folder, tern_error *err) {
+    const char *name = json_string_value(json_array_get(json_object_get(folder->config, "architectures"), 0));
+    folder->architecture = strdup(name != NULL ? name : folder->arch->base_class);
+    return folder->architecture != NULL ? TERN_OK : TERN_FAIL_MEMORY(err, 64);
+}
+
+static tern_status open_parts(tern_folder *out, const char *folder, tern_error *err) {
+    if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
+    TERN_TRY(tern__modules_read(&out->modules, folder, err));
+    const char *path = out->modules.transformer_folder;
+    char *config_path = tern__path_join(path, "config.json");
+    if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
+    const tern_status status = tern__config_load(&out->config, &out->arch, config_path, err);
+    free(config_path);
+    TERN_TRY(status);
+    TERN_TRY(set_architecture(out, err));
+    TERN_TRY(tern__checkpoint_open(&out->checkpoint, path, err));
+    return build_program(out, path, err);
+}
+
+tern_status tern__folder_open(tern_folder *out, const char *folder, tern_error *err) {
+    *out = (tern_folder){0};
+    const tern_status status = open_parts(out, folder, err);
+    if (status != TERN_OK) tern__folder_close(out);
+    return status;
+}
+
+void tern__folder_close(tern_folder *folder) {
+    tern_load_report_free(&folder->report);
+    tern__program_free(folder->program);
+    tern__checkpoint_close(folder->checkpoint);
+    free(folder->architecture);
+    json_decref(folder->config);
+    tern__modules_free(&folder->modules);
+    *folder = (tern_folder){0};
+}
+
+tern_status tern_load_report_make(tern_load_report *out, const char *path, tern_error *err) {
+    *out = (tern_load_report){0};
+    tern_folder folder;
+    TERN_TRY(tern__folder_open(&folder, path, err));
+    *out = folder.report;
+    folder.report = (tern_load_report){0};
+    tern__folder_close(&folder);
+    return TERN_OK;
+}
+
+/* ---- The tokenizer ---- */
+
+/* model_max_length of tokenizer_config.json; INT64_MAX when it says nothing (transformers writes 1e30 for "no limit"). */
+static tern_status read_model_max_length(const char *folder, int64_t *out, tern_error *err) {
+    *out = INT64_MAX;
+    char *path = tern__path_join(folder, "tokenizer_config.json");
+    if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + 24);
+    json_t *config = NULL;
+    const tern_status status = tern__file_exists(path) ? tern__json_load(&config, path, err) : TERN_OK;
+    free(path);
+    const json_t *length = json_object_get(config, "model_max_length");
+    if (json_is_integer(length) && json_integer_value(length) > 0) *out = json_integer_value(length);
+    json_decref(config);
+    return status;
+}
+
+static bool has_tokenizer(const char *folder) {
+    static const char *const files[] = {"tokenizer.json", "vocab.txt"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof files / sizeof *files && !found; i++) {
+        char *path = tern__path_join(folder, files[i]);
+        found = path != NULL && tern__file_exists(path);
+        free(path);
+    }
+    return found;
+}
+
+/* A folder without a tokenizer still runs forward. */
+static tern_status load_tokenizer(tern_model *model, tern_error *err) {
+    const char *folder = model->folder.modules.transformer_folder;
+    int64_t limit = model->folder.modules.max_seq_length, model_max_length;
+    TERN_TRY(read_model_max_length(folder, &model_max_length, err));
+    if (limit == 0) limit = model_max_length;
+    const int64_t positions = model->folder.facts.max_position_embeddings;
+    model->max_seq_length = limit < positions ? limit : positions;
+    return has_tokenizer(folder) ? tern_tokenizer_load(&model->tokenizer, folder, err) : TERN_OK;
+}
+
+/* ---- The device ---- */
+
+static tern_status start_device(tern_model *model, const tern_model_options *options, tern_error *err) {
+    if (options->dtype != NULL && strcmp(options->dtype, "float32") != 0)
+        return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": this version computes in float32", options->dtype);
+    if (options->threads < 0 || options->threads > 1024)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "threads: %d is not in 0 ... 1024", options->threads);
+    TERN_TRY(tern__device_find(&model->device, options->device != NULL ? options->device : "cpu", err));
+    const tern_device_options device_options = {.threads = options->threads, .isa = options->isa};
+    TERN_TRY(model->device->open(&model->opened, &device_options, err));
+    TERN_TRY(tern__program_fuse(model->folder.program, model->device->supports, model->opened, err));
+    return model->device->compile(&model->compiled, model->opened, model->folder.program, TERN_DTYPE_F32, err);
+}
+
+/* How many elements the program uses, and the dtype that most of them have. */
+static void count_parameters(tern_model *model) {
+    int64_t elements[TERN_DTYPE_BOOL + 1] = {0};
+    const tern_program *program = model->folder.program;
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        const tern_weight *weight = &program->weights[w];
+        const int64_t n = weight->shape[0] * (weight->rank == 2 ? weight->shape[1] : 1);
+        model->n_parameters += n;
+        elements[weight->dtype] += n;
+    }
+    model->checkpoint_dtype = TERN_DTYPE_F64;
+    for (int d = 0; d <= TERN_DTYPE_BOOL; d++)
+        if (elements[d] > elements[model->checkpoint_dtype]) model->checkpoint_dtype = (tern_dtype)d;
+}
+
+static tern_status load_parts(tern_model *model, const char *folder, const tern_model_options *options, tern_error *err) {
+    TERN_TRY(tern__folder_open(&model->folder, folder, err));
+    TERN_TRY(tern__weights_check(&model->folder.report, folder, err));
+    TERN_TRY(tern__weights_bind(model->folder.program, model->folder.arch, model->folder.checkpoint, &model->copies, err));
+    count_parameters(model);
+    TERN_TRY(load_tokenizer(model, err));
+    return start_device(model, options, err);
+}
+
+tern_model_options tern_model_options_default(void) {
+    return (tern_model_options){.size = sizeof(tern_model_options), .device = "cpu", .dtype = "float32"};
+}
+
+tern_status tern_model_load(tern_model **out, const char *folder, const tern_model_options *options, tern_error *err) {
+    *out = NULL;
+    const tern_model_options defaults = tern_model_options_default();
+    if (options != NULL && options->size != sizeof *options)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: size is %zu, not %zu; start from tern_model_options_default()", options->size,
+                         sizeof *options);
+    tern_model *model = tern__alloc_zero(1, sizeof *model);
+    if (model == NULL) return TERN_FAIL_MEMORY(err, sizeof *model);
+    if (pthread_mutex_init(&model->run_lock, NULL) != 0) {
+        free(model);
+        return TERN_FAIL(err, TERN_E_MEMORY, "a mutex could not be made");
+    }
+    const tern_status status = load_parts(model, folder, options != NULL ? options : &defaults, err);
+    if (status == TERN_OK) *out = model;
+    else tern_model_free(model);
+    return status;
+}
+
+void tern_model_free(tern_model *model) {
+    if (model == NULL) return;
+    if (model->compiled != NULL) model->device->release(model->compiled);
+    if (model->opened != NULL) model->device->close(model->opened);
+    tern_tokenizer_free(model->tokenizer);
+    tern__arena_free(&model->copies);
+    tern__folder_close(&model->folder);
+    pthread_mutex_destroy(&model->run_lock);
+    free(model);
+}

@@ -1,0 +1,98 @@
+/* model.h - a checkpoint folder as a running model: the only place where text, store, arch and device meet.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_MODEL_MODEL_H
+#define TERN_MODEL_MODEL_H
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "arch/arch.h"
+#include "device/device.h"
+#include "store/checkpoint.h"
+
+/* ---- What a folder says beside its weights (modules.c) ---- */
+
+/* sentence-transformers' modules.json with what it names; for a plain folder its defaults: mean pooling, no normalisation. */
+typedef struct tern_modules {
+    bool is_present;          /* there is a modules.json */
+    char *transformer_folder; /* where config.json and the weights are */
+    tern_pool pooling;
+    bool normalize;
+    int64_t max_seq_length;   /* 0: not said */
+} tern_modules;
+
+tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error *err);
+void tern__modules_free(tern_modules *modules);
+
+/* ---- An opened folder: config, program and checkpoint, before any device (load.c) ---- */
+
+typedef struct tern_folder {
+    tern_modules modules;
+    json_t *config;
+    const tern_arch *arch;
+    tern_checkpoint *checkpoint;
+    tern_program *program;      /* weights not bound yet */
+    tern_arch_facts facts;
+    int32_t n_outputs;          /* of Hugging Face's names; those of tern__embedding_output follow */
+    char *architecture;         /* first of config.json's `architectures`, else the base class */
+    tern_load_report report;    /* of all weights */
+} tern_folder;
+
+tern_status tern__folder_open(tern_folder *out, const char *folder, tern_error *err);
+void tern__folder_close(tern_folder *folder);
+
+/* Parse folder/config.json or any config file; finds the architecture. */
+tern_status tern__config_load(json_t **config, const tern_arch **arch, const char *path, tern_error *err);
+
+/* Name of the program's output that holds a text's embedding. */
+const char *tern__embedding_output(tern_pool pool, bool normalize);
+
+/* ---- Weights (weights.c) ---- */
+
+/* The checkpoint's tensor for an architecture's weight, through prefixes and aliases; NULL when there is none. */
+const tern_tensor *tern__weight_find(const tern_arch *arch, const tern_checkpoint *checkpoint, const char *name);
+/* Fill the report: every weight of the program, the optional ones that are `absent`, every tensor of the checkpoint. */
+tern_status tern__weights_report(tern_load_report *out, const tern_arch *arch, const tern_program *program,
+                                 const tern_checkpoint *checkpoint, const char *const *absent, size_t n_absent, tern_error *err);
+/* Fail with all missing, unexpected and misshapen tensors in one message, or succeed when there is none. */
+tern_status tern__weights_check(const tern_load_report *report, const char *folder, tern_error *err);
+/* Point the program's weights at the checkpoint. Tensors that the file does not align to their dtype are copied to `copies`. */
+tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, const tern_checkpoint *checkpoint, tern_arena *copies,
+                               tern_error *err);
+
+/* ---- The model ---- */
+
+struct tern_model {
+    tern_folder folder;
+    tern_arena copies;               /* tensors that had to be aligned */
+    tern_tokenizer *tokenizer;       /* NULL: the folder has none */
+    const tern_device_record *device;
+    void *opened;                    /* the device */
+    void *compiled;                  /* the program on it */
+    int64_t n_parameters;
+    tern_dtype checkpoint_dtype;
+    int64_t max_seq_length;
+    pthread_mutex_t run_lock;        /* one run at a time */
+};
+
+/* ---- Batches (batch.c) ---- */
+
+/* Packed rows under construction. */
+typedef struct tern_rows_builder {
+    tern_batch batch;
+    int64_t *row_start;                 /* [n_sequences + 1] */
+    int32_t *rows[TERN_N_INPUTS];       /* [n_tokens] each */
+} tern_rows_builder;
+
+tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_t max_tokens, tern_error *err);
+void tern__rows_free(tern_rows_builder *rows);
+/* Add one row to the current sequence; end the current sequence, which must have a row. */
+void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id);
+void tern__rows_end_sequence(tern_rows_builder *rows);
+/* Start again, keeping the memory. */
+void tern__rows_clear(tern_rows_builder *rows);
+
+/* Run under the model's lock. */
+tern_status tern__model_run(tern_model *model, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
+
+#endif

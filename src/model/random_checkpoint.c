@@ -1,0 +1,179 @@
+/* random_checkpoint.c - a full folder with random weights for any config, so that speed can be measured where no hub is reachable.
+ * Matrices and tables are drawn from a normal distribution of initializer_range, norms are 1, biases 0, as Hugging Face initialises.
+ * The numbers come from integer arithmetic alone (splitmix64 of Steele, Lea, Flood 2014; the sum of 12 uniforms has variance 1), each
+ * weight from a stream of its own: the same bytes on any machine, whatever the order.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "model/model.h"
+
+/* ---- Numbers ---- */
+
+static uint64_t splitmix64(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* A stream for a weight: FNV-1a of its name, mixed with the seed. */
+static uint64_t stream_of(const char *name, uint64_t seed) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name != '\0'; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash ^ splitmix64(&seed);
+}
+
+/* About normal, mean 0, variance 1: the sum of 12 uniform 16-bit numbers, centred. Exact in float. */
+static float draw_normal(uint64_t *state) {
+    int32_t sum = 0;
+    for (int i = 0; i < 3; i++) {
+        const uint64_t bits = splitmix64(state);
+        sum += (int32_t)((bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48));
+    }
+    return (float)(sum - 6 * 65535) / 65536.0f;
+}
+
+static bool ends_with_weight(const char *name) {
+    const size_t n = strlen(name);
+    return n >= 7 && strcmp(name + n - 7, ".weight") == 0;
+}
+
+static void fill(float *out, size_t n, const tern_weight *weight, float range, uint64_t seed) {
+    uint64_t state = stream_of(weight->name, seed);
+    const float constant = ends_with_weight(weight->name) ? 1.0f : 0.0f; /* of a norm, of a bias */
+    for (size_t i = 0; i < n; i++) out[i] = weight->rank == 2 ? range * draw_normal(&state) : constant;
+}
+
+/* ---- Files ---- */
+
+static tern_status write_weights(const char *folder, const tern_program *program, float range, uint64_t seed, tern_error *err) {
+    tern_tensor *tensors = tern__alloc_zero((size_t)program->n_weights, sizeof *tensors);
+    char *path = tern__path_join(folder, "model.safetensors");
+    tern_status status = tensors != NULL && path != NULL ? TERN_OK : TERN_FAIL_MEMORY(err, sizeof *tensors);
+    for (int32_t w = 0; w < program->n_weights && status == TERN_OK; w++) {
+        const tern_weight *weight = &program->weights[w];
+        tern_tensor *tensor = &tensors[w];
+        *tensor = (tern_tensor){.name = weight->name, .dtype = TERN_DTYPE_F32, .rank = weight->rank, .shape = {weight->shape[0], weight->shape[1]}};
+        const size_t n = (size_t)tern_tensor_elements(tensor);
+        float *data = tern__alloc(n, sizeof *data);
+        tensor->data = data;
+        if (data != NULL) fill(data, n, weight, range, seed);
+        else status = TERN_FAIL_MEMORY(err, n * sizeof *data);
+    }
+    if (status == TERN_OK) status = tern_safetensors_save(path, tensors, (size_t)program->n_weights, err);
+    for (int32_t w = 0; tensors != NULL && w < program->n_weights; w++) free((void *)(uintptr_t)tensors[w].data);
+    free(tensors);
+    free(path);
+    return status;
+}
+
+static tern_status write_text(const char *folder, const char *name, const char *text, tern_error *err) {
+    char *path = tern__path_join(folder, name);
+    if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(name) + 2);
+    tern_writer writer;
+    tern_status status = tern__writer_open(&writer, path, err);
+    if (status == TERN_OK) {
+        status = tern__writer_write(&writer, text, strlen(text), err);
+        if (status == TERN_OK) status = tern__writer_commit(&writer, err);
+        else tern__writer_discard(&writer);
+    }
+    free(path);
+    return status;
+}
+
+/* The n-th string of `letters` letters a ... z. */
+static void spell(char *out, int64_t n, int letters) {
+    for (int i = letters - 1; i >= 0; i--, n /= 26) out[i] = (char)('a' + n % 26);
+    out[letters] = '\0';
+}
+
+/* A WordPiece vocabulary of vocab_size lines: special tokens, the printable characters, then all strings of 2, 3 ... letters, each as a
+ * word and as a continuation, until it is full. English then takes about one token for three to four letters. */
+static tern_status write_vocab(const char *folder, int64_t vocab_size, tern_error *err) {
+    static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    char *text = NULL;
+    size_t n_bytes = 0;
+    FILE *stream = open_memstream(&text, &n_bytes);
+    if (stream == NULL) return TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
+    int64_t n = 0;
+    for (; n < 5 && n < vocab_size; n++) fprintf(stream, "%s\n", special[n]);
+    for (char c = '!'; c <= '~' && n < vocab_size; c++) {
+        if (c >= 'A' && c <= 'Z') continue;
+        fprintf(stream, "%c\n", c);
+        if (++n < vocab_size) n++, fprintf(stream, "##%c\n", c);
+    }
+    int64_t count = 26 * 26;
+    for (int letters = 2; n < vocab_size && letters < 8; letters++, count *= 26)
+        for (int64_t i = 0; i < 2 * count && n < vocab_size; i++, n++) {
+            char word[8];
+            spell(word, i / 2, letters);
+            fprintf(stream, "%s%s\n", i % 2 == 0 ? "" : "##", word);
+        }
+    tern_status status = ferror(stream) == 0 ? TERN_OK : TERN_E_MEMORY;
+    if (fclose(stream) != 0 || status != TERN_OK) status = TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
+    if (status == TERN_OK) status = write_text(folder, "vocab.txt", text, err);
+    free(text);
+    return status;
+}
+
+static tern_status write_tokenizer(const char *folder, const tern_arch_facts *facts, tern_error *err) {
+    char config[256];
+    snprintf(config, sizeof config, "{\n  \"do_lower_case\": true,\n  \"model_max_length\": %lld,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
+             (long long)facts->max_position_embeddings);
+    TERN_TRY(write_text(folder, "tokenizer_config.json", config, err));
+    return write_vocab(folder, facts->vocab_size, err);
+}
+
+static tern_status write_config(const char *folder, const json_t *config, tern_error *err) {
+    char *text = json_dumps(config, JSON_INDENT(2));
+    if (text == NULL) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory while writing config.json");
+    const tern_status status = write_text(folder, "config.json", text, err);
+    free(text);
+    return status;
+}
+
+/* The folder, made when it is not there; one that holds a checkpoint is left alone. */
+static tern_status prepare_folder(const char *folder, tern_error *err) {
+    static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be made: %s", folder, strerror(errno));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = tern__path_join(folder, files[i]);
+        const bool exists = path != NULL && tern__file_exists(path);
+        free(path);
+        if (exists) return TERN_FAIL(err, TERN_E_IO, "%s: already holds %s; choose an empty or a new folder", folder, files[i]);
+    }
+    return TERN_OK;
+}
+
+static bool every_weight(void *context, const char *name) { return (void)context, (void)name, true; }
+
+static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, tern_program *program, const char *config_path, uint64_t seed,
+                                    const char *folder, tern_error *err) {
+    const tern_config config = {.json = json, .program = program};
+    tern_arch_facts facts;
+    arch->build(program, &config, &facts, every_weight, NULL);
+    const tern_status status = tern__program_finish(program, err);
+    if (status != TERN_OK) return tern__fail_prefix(err, status, config_path);
+    TERN_TRY(prepare_folder(folder, err));
+    TERN_TRY(write_weights(folder, program, facts.initializer_range, seed, err));
+    TERN_TRY(write_tokenizer(folder, &facts, err));
+    return write_config(folder, json, err);
+}
+
+tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err) {
+    json_t *config = NULL;
+    const tern_arch *arch;
+    TERN_TRY(tern__config_load(&config, &arch, config_path, err));
+    tern_program *program = NULL;
+    tern_status status = tern__program_new(&program, err);
+    if (status == TERN_OK) status = write_checkpoint(config, arch, program, config_path, seed, folder, err);
+    tern__program_free(program);
+    json_decref(config);
+    return status;
+}

@@ -1,0 +1,190 @@
+/* weights.c - names meet tensors: finding a weight under the checkpoint's prefixes and aliases, the load report, binding.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool ends_with(const char *text, const char *ending) {
+    const size_t n_text = strlen(text), n_ending = strlen(ending);
+    return n_text >= n_ending && memcmp(text + n_text - n_ending, ending, n_ending) == 0;
+}
+
+static bool starts_with(const char *text, const char *beginning) { return strncmp(text, beginning, strlen(beginning)) == 0; }
+
+/* prefix + name, its ending replaced by the alias when there is one. */
+static const tern_tensor *find_as(const tern_checkpoint *checkpoint, const char *prefix, const char *name, const tern_weight_alias *alias) {
+    char full[768];
+    const size_t n_kept = strlen(name) - (alias != NULL ? strlen(alias->name) : 0);
+    const int n = snprintf(full, sizeof full, "%s%.*s%s", prefix, (int)n_kept, name, alias != NULL ? alias->in_checkpoint : "");
+    return n > 0 && (size_t)n < sizeof full ? tern__checkpoint_find(checkpoint, full) : NULL;
+}
+
+const tern_tensor *tern__weight_find(const tern_arch *arch, const tern_checkpoint *checkpoint, const char *name) {
+    for (const char *const *prefix = arch->prefixes; *prefix != NULL; prefix++) {
+        const tern_tensor *tensor = find_as(checkpoint, *prefix, name, NULL);
+        for (const tern_weight_alias *alias = arch->aliases; tensor == NULL && alias->name != NULL; alias++)
+            if (ends_with(name, alias->name)) tensor = find_as(checkpoint, *prefix, name, alias);
+        if (tensor != NULL) return tensor;
+    }
+    return NULL;
+}
+
+/* ---- The report ---- */
+
+const char *tern_weight_state_name(tern_weight_state state) {
+    static const char *const names[] = {"used", "missing", "absent", "unexpected", "ignored", "misshapen"};
+    return (unsigned)state < sizeof names / sizeof *names ? names[state] : NULL;
+}
+
+static bool is_float(tern_dtype dtype) {
+    return dtype == TERN_DTYPE_F32 || dtype == TERN_DTYPE_F16 || dtype == TERN_DTYPE_BF16 || dtype == TERN_DTYPE_F64;
+}
+
+static bool fits(const tern_weight *weight, const tern_tensor *tensor) {
+    if (tensor->rank != weight->rank || !is_float(tensor->dtype)) return false;
+    for (int i = 0; i < weight->rank; i++)
+        if (tensor->shape[i] != weight->shape[i]) return false;
+    return true;
+}
+
+static void entry_found(tern_weight_entry *entry, const tern_tensor *tensor) {
+    entry->checkpoint_name = tensor->name;
+    entry->found_rank = tensor->rank;
+    entry->found_dtype = tensor->dtype;
+    memcpy(entry->found_shape, tensor->shape, sizeof entry->found_shape);
+}
+
+static bool is_ignored(const tern_arch *arch, const char *name) {
+    for (const char *const *ignored = arch->ignored; *ignored != NULL; ignored++)
+        if (starts_with(name, *ignored)) return true;
+    return false;
+}
+
+/* The strings of the entries still are the program's and the checkpoint's: copy them. */
+static bool own_names(tern_load_report *report, tern_arena *arena) {
+    for (size_t i = 0; i < report->n_entries; i++) {
+        tern_weight_entry *entry = &report->entries[i];
+        entry->name = tern__arena_copy(arena, entry->name, strlen(entry->name));
+        if (entry->name == NULL) return false;
+        if (entry->checkpoint_name == NULL) continue;
+        entry->checkpoint_name = tern__arena_copy(arena, entry->checkpoint_name, strlen(entry->checkpoint_name));
+        if (entry->checkpoint_name == NULL) return false;
+    }
+    return true;
+}
+
+/* One entry a weight of the program; marks the tensors that it takes. `used` has a flag a tensor of the checkpoint. */
+static void report_program(tern_load_report *report, const tern_arch *arch, const tern_program *program, const tern_checkpoint *checkpoint,
+                           bool *used) {
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        const tern_weight *weight = &program->weights[w];
+        tern_weight_entry *entry = &report->entries[report->n_entries++];
+        *entry = (tern_weight_entry){.name = weight->name, .state = TERN_WEIGHT_MISSING, .expected_rank = weight->rank};
+        memcpy(entry->expected_shape, weight->shape, sizeof weight->shape);
+        const tern_tensor *tensor = tern__weight_find(arch, checkpoint, weight->name);
+        if (tensor == NULL) continue;
+        entry_found(entry, tensor);
+        entry->state = fits(weight, tensor) ? TERN_WEIGHT_USED : TERN_WEIGHT_MISSHAPEN;
+        used[tern__checkpoint_index(checkpoint, tensor)] = true;
+    }
+}
+
+tern_status tern__weights_report(tern_load_report *out, const tern_arch *arch, const tern_program *program,
+                                 const tern_checkpoint *checkpoint, const char *const *absent, size_t n_absent, tern_error *err) {
+    const size_t n_tensors = tern__checkpoint_count(checkpoint);
+    tern_arena *arena = tern__alloc_zero(1, sizeof *arena);
+    *out = (tern_load_report){.entries = tern__alloc_zero((size_t)program->n_weights + n_absent + n_tensors, sizeof *out->entries),
+                              .storage = arena};
+    bool *used = tern__alloc_zero(n_tensors, sizeof *used);
+    bool ok = arena != NULL && out->entries != NULL && used != NULL;
+    if (ok) {
+        report_program(out, arch, program, checkpoint, used);
+        for (size_t i = 0; i < n_absent; i++)
+            out->entries[out->n_entries++] = (tern_weight_entry){.name = absent[i], .state = TERN_WEIGHT_ABSENT};
+        for (size_t i = 0; i < n_tensors; i++) {
+            const tern_tensor *tensor = tern__checkpoint_get(checkpoint, i);
+            if (used[i]) continue;
+            tern_weight_entry *entry = &out->entries[out->n_entries++];
+            *entry = (tern_weight_entry){.name = tensor->name,
+                                         .state = is_ignored(arch, tensor->name) ? TERN_WEIGHT_IGNORED : TERN_WEIGHT_UNEXPECTED};
+            entry_found(entry, tensor);
+        }
+        ok = own_names(out, arena);
+    }
+    free(used);
+    if (ok) return TERN_OK;
+    tern_load_report_free(out);
+    return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for a load report of %zu tensors", n_tensors);
+}
+
+void tern_load_report_free(tern_load_report *report) {
+    if (report->storage != NULL) tern__arena_free(report->storage);
+    free(report->storage);
+    free(report->entries);
+    *report = (tern_load_report){0};
+}
+
+static void format_shape(char *out, size_t n_bytes, const int64_t *shape, int rank) {
+    size_t used = (size_t)snprintf(out, n_bytes, "[");
+    for (int i = 0; i < rank && used < n_bytes; i++)
+        used += (size_t)snprintf(out + used, n_bytes - used, "%s%lld", i > 0 ? ", " : "", (long long)shape[i]);
+    if (used < n_bytes) snprintf(out + used, n_bytes - used, "]");
+}
+
+static void format_entry(char *out, size_t n_bytes, const tern_weight_entry *entry) {
+    char expected[256], found[256];
+    format_shape(expected, sizeof expected, entry->expected_shape, entry->expected_rank);
+    format_shape(found, sizeof found, entry->found_shape, entry->found_rank);
+    switch (entry->state) {
+    case TERN_WEIGHT_MISSING: snprintf(out, n_bytes, "\n  missing     %s %s", entry->name, expected); break;
+    case TERN_WEIGHT_UNEXPECTED: snprintf(out, n_bytes, "\n  unexpected  %s %s", entry->name, found); break;
+    default:
+        snprintf(out, n_bytes, "\n  misshapen   %s is %s %s, not a float %s", entry->checkpoint_name, tern_dtype_name(entry->found_dtype), found,
+                 expected);
+    }
+}
+
+static bool is_fault(tern_weight_state state) {
+    return state == TERN_WEIGHT_MISSING || state == TERN_WEIGHT_UNEXPECTED || state == TERN_WEIGHT_MISSHAPEN;
+}
+
+tern_status tern__weights_check(const tern_load_report *report, const char *folder, tern_error *err) {
+    char list[sizeof err->message - 512] = "";
+    size_t counts[TERN_WEIGHT_MISSHAPEN + 1] = {0}, used = 0, n_faults = 0, n_listed = 0;
+    for (size_t i = 0; i < report->n_entries; i++) {
+        const tern_weight_entry *entry = &report->entries[i];
+        counts[entry->state]++;
+        if (!is_fault(entry->state)) continue;
+        n_faults++;
+        char line[1024];
+        format_entry(line, sizeof line, entry);
+        if (used + strlen(line) + 1 > sizeof list) continue;
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s", line);
+        n_listed++;
+    }
+    if (n_faults == 0) return TERN_OK;
+    char rest[96] = "";
+    if (n_listed < n_faults) snprintf(rest, sizeof rest, "\n  and %zu more; the load report has them all", n_faults - n_listed);
+    return TERN_FAIL(err, TERN_E_WEIGHTS, "%.200s: the weights do not fit config.json: %zu missing, %zu unexpected, %zu misshapen%s%s", folder,
+                     counts[TERN_WEIGHT_MISSING], counts[TERN_WEIGHT_UNEXPECTED], counts[TERN_WEIGHT_MISSHAPEN], list, rest);
+}
+
+/* ---- Binding ---- */
+
+tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, const tern_checkpoint *checkpoint, tern_arena *copies,
+                               tern_error *err) {
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        tern_weight *weight = &program->weights[w];
+        const tern_tensor *tensor = tern__weight_find(arch, checkpoint, weight->name);
+        weight->data = tensor->data;
+        weight->dtype = tensor->dtype;
+        if ((uintptr_t)tensor->data % tern_dtype_bytes(tensor->dtype) == 0) continue;
+        const size_t bytes = (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype);
+        void *copy = tern__arena_alloc(copies, bytes);
+        if (copy == NULL) return TERN_FAIL_MEMORY(err, bytes);
+        weight->data = memcpy(copy, tensor->data, bytes);
+    }
+    return TERN_OK;
+}
