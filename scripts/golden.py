@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""golden.py - write tests/golden: reference outputs of transformers and sentence-transformers in float32, on the CPU.
+
+    python scripts/golden.py --model models/all-MiniLM-L6-v2 [--only minilm|tiny]
+
+minilm/texts.json          the texts, made of tests/golden/sentences.json
+minilm/golden.safetensors  sequences packed one after the other, as row_start tells; see the function minilm
+tiny/CASE/                 a little random checkpoint, inputs.safetensors, outputs.safetensors; see the function tiny_case
+
+Needs torch, transformers, sentence-transformers, tokenizers (the versions used are written into the files). The tests need none of
+them: they read the files. SPDX-License-Identifier: Apache-2.0
+"""
+import argparse
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import sentence_transformers
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+SEED = 20240607
+VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
+            "sentence_transformers": sentence_transformers.__version__, "seed": str(SEED), "written_by": "scripts/golden.py"}
+
+
+# ---- MiniLM -------------------------------------------------------------------------------------------------------------------
+
+# Lengths, in tokens, of the joined texts: round the truncation (256), the positions (512) and the widths of vectors and tiles.
+JOINED_LENGTHS = [12, 15, 16, 17, 20, 24, 27, 31, 32, 33, 36, 40, 44, 47, 48, 49, 52, 56, 60, 63, 64, 65, 70, 75, 80, 90, 95, 96, 97, 100,
+                  109, 120, 127, 128, 129, 150, 180, 200, 230, 255, 256, 257, 300, 384, 450, 511, 512, 700]
+ALL_ROWS = 4      # so many joined texts of at most 64 tokens have all their rows in the file
+LAYER_TEXTS = 3   # so many texts have the rows of every layer in the file
+ROWS_PER_TEXT = 8
+
+
+def cut_to_tokens(text, tokenizer, target):
+    """The longest beginning of `text` that has at most `target` ids, special tokens counted."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(tokenizer.encode(text[:middle]).ids) <= target:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]
+
+
+def make_texts(tokenizer):
+    sentences = json.loads((GOLDEN / "sentences.json").read_text(encoding="utf-8"))
+    texts = [{"script": script, "text": text} for script, group in sentences.items() for text in group]
+    texts += [{"script": "none", "text": ""}, {"script": "none", "text": "  \t "}]
+    rng = random.Random(SEED)
+    single = list(texts)
+    for number, target in enumerate(JOINED_LENGTHS):
+        # Every third one stays in English; the others mix scripts.
+        pool = [t for t in single if "English" in t["script"]] if number % 3 == 0 else single
+        joined = ""
+        while len(tokenizer.encode(joined).ids) < target:
+            joined += rng.choice(pool)["text"] + " "
+        texts.append({"script": "joined", "text": cut_to_tokens(joined, tokenizer, target)})
+    return texts
+
+
+def chosen_rows(length, everything, rng):
+    if everything or length <= ROWS_PER_TEXT:
+        return list(range(length))
+    return [0] + sorted(rng.sample(range(1, length - 1), ROWS_PER_TEXT - 2)) + [length - 1]
+
+
+@torch.inference_mode()
+def minilm(folder):
+    """golden.safetensors:
+    input_ids      I32 [sum of lengths]     ids of every sequence: the texts first, at most 512 ids each, then a few bare id lists
+    row_start      I32 [sequences + 1]
+    n_tokens       I32 [texts]              ids that the embedding saw, at most 256
+    embeddings     F32 [texts, 384]         SentenceTransformer.encode, each text alone
+    rows           F32 [R, 384]             last_hidden_state of BertModel (eager attention), each sequence alone
+    row_index      I32 [R]                  which packed row each of them is
+    layer_sequence I32 [M]                  sequences whose rows are kept at every layer, all rows, in this order
+    hidden_states.K F32 [sum of their lengths, 384]
+    """
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    texts = make_texts(tokenizer)
+    tokenizer.enable_truncation(512)
+    sequences = [tokenizer.encode(t["text"]).ids for t in texts]
+    hugging_face = transformers.AutoTokenizer.from_pretrained(folder)
+    for text, ids in zip(texts, sequences):
+        assert hugging_face(text["text"], truncation=True, max_length=512)["input_ids"] == ids, text
+    sequences += [[101], [2003], [101, 102], [1996, 4937]]
+    row_start = np.cumsum([0] + [len(s) for s in sequences])
+
+    encoder = sentence_transformers.SentenceTransformer(str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"})
+    embeddings = np.concatenate([encoder.encode([t["text"]], normalize_embeddings=True) for t in texts])
+    model = transformers.BertModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    double = transformers.BertModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float64).eval()
+
+    rng = random.Random(SEED)
+    short_joined = [i for i, t in enumerate(texts) if t["script"] == "joined" and len(sequences[i]) <= 64]
+    everything = set(rng.sample(short_joined, ALL_ROWS))
+    short_single = [i for i, t in enumerate(texts) if t["script"] != "joined" and 6 <= len(sequences[i]) <= 20]
+    layer_sequence = sorted(rng.sample(short_single, LAYER_TEXTS))
+    rows, row_index, layers, own_error = [], [], {}, 0.0
+    for number, ids in enumerate(sequences):
+        inputs = torch.tensor([ids])
+        out = model(input_ids=inputs, output_hidden_states=True)
+        last = out.last_hidden_state[0]
+        own_error = max(own_error, (double(input_ids=inputs).last_hidden_state[0] - last).abs().max().item())
+        keep = chosen_rows(len(ids), number in everything, rng)
+        rows.append(last[keep])
+        row_index += [int(row_start[number]) + r for r in keep]
+        if number in layer_sequence:
+            for k, hidden in enumerate(out.hidden_states):
+                layers.setdefault(f"hidden_states.{k}", []).append(hidden[0])
+    tensors = {
+        "input_ids": torch.tensor([i for s in sequences for i in s], dtype=torch.int32),
+        "row_start": torch.tensor(row_start, dtype=torch.int32),
+        "n_tokens": torch.tensor([min(len(s), 256) for s in sequences[:len(texts)]], dtype=torch.int32),
+        "embeddings": torch.from_numpy(embeddings),
+        "rows": torch.cat(rows),
+        "row_index": torch.tensor(row_index, dtype=torch.int32),
+        "layer_sequence": torch.tensor(layer_sequence, dtype=torch.int32),
+        **{name: torch.cat(parts) for name, parts in layers.items()},
+    }
+    target = GOLDEN / "minilm"
+    target.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(t, ensure_ascii=False) for t in texts)
+    (target / "texts.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    save_file(tensors, target / "golden.safetensors", metadata={**VERSIONS, "max_abs_to_float64": f"{own_error:.3g}"})
+    scripts = {t["script"].split(" (")[0] for t in texts} - {"none", "joined", "Mixed", "Symbols"}
+    print(f"minilm: {len(texts)} texts, {len(scripts)} scripts, {min(map(len, sequences))} to {max(map(len, sequences))} tokens, "
+          f"{row_start[-1]} in all; float32 against float64: {own_error:.3g}")
+
+
+# ---- Tiny random checkpoints --------------------------------------------------------------------------------------------------
+
+# name: (config, what is special). hidden_size / num_attention_heads = head_dim.
+TINY = {
+    "gelu-1-layer": dict(hidden_size=60, num_attention_heads=3, num_hidden_layers=1, intermediate_size=77, hidden_act="gelu"),
+    "gelu-new-3-layers": dict(hidden_size=60, num_attention_heads=3, num_hidden_layers=3, intermediate_size=90, hidden_act="gelu_new"),
+    "relu-no-pooler": dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=2, intermediate_size=128, hidden_act="relu",
+                           special="no-pooler"),
+    "silu-one-head": dict(hidden_size=36, num_attention_heads=1, num_hidden_layers=2, intermediate_size=50, hidden_act="silu"),
+    "tanh-odd": dict(hidden_size=35, num_attention_heads=5, num_hidden_layers=2, intermediate_size=33, hidden_act="tanh"),
+    "sigmoid-head-dim-1": dict(hidden_size=8, num_attention_heads=8, num_hidden_layers=3, intermediate_size=3, hidden_act="sigmoid"),
+    "quick-gelu-long": dict(hidden_size=24, num_attention_heads=2, num_hidden_layers=2, intermediate_size=40, hidden_act="quick_gelu",
+                            max_position_embeddings=200, tokens=(163, 70, 1)),
+    "linear-wide-head": dict(hidden_size=136, num_attention_heads=1, num_hidden_layers=1, intermediate_size=20, hidden_act="linear"),
+    "one-type": dict(hidden_size=48, num_attention_heads=4, num_hidden_layers=2, intermediate_size=64, type_vocab_size=1,
+                     layer_norm_eps=1e-5),
+    "old-names": dict(hidden_size=40, num_attention_heads=2, num_hidden_layers=2, intermediate_size=56, special="old-names"),
+    "f16": dict(hidden_size=72, num_attention_heads=6, num_hidden_layers=1, intermediate_size=100, special="f16"),
+    "bf16": dict(hidden_size=72, num_attention_heads=6, num_hidden_layers=1, intermediate_size=100, special="bf16"),
+    "sharded": dict(hidden_size=52, num_attention_heads=4, num_hidden_layers=3, intermediate_size=61, special="sharded"),
+}
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"), ord("z") + 1)),
+         *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]
+
+
+def randomise(model, generator):
+    """Weights large enough that every op matters: linear ones keep the size of a row, norms and biases are not trivial."""
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if "LayerNorm.weight" in name:
+            parameter.copy_(1 + 0.2 * noise)
+        elif name.endswith("bias"):
+            parameter.copy_(0.2 * noise)
+        elif "embeddings" in name:
+            parameter.copy_(noise)
+        else:
+            parameter.copy_(noise * parameter.shape[1] ** -0.5 * 1.5)
+
+
+def tiny_inputs(lengths, config, generator):
+    """One row a length: row 1 has a hole, row 2 is padded on the left, the others on the right. Ids and types under a 0 of the mask are
+    random too: they must not matter."""
+    batch, width = len(lengths), max(lengths)
+    ids = torch.randint(0, config.vocab_size, (batch, width), generator=generator)
+    types = torch.randint(0, config.type_vocab_size, (batch, width), generator=generator)
+    mask = torch.zeros(batch, width, dtype=torch.int64)
+    for row, length in enumerate(lengths):
+        if row == 2:
+            mask[row, width - length:] = 1
+        else:
+            mask[row, :length] = 1
+    mask[1, lengths[1] // 2] = 0
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+def save_weights(folder, weights, special):
+    metadata = {"format": "pt"}
+    if special in ("f16", "bf16"):
+        weights = {k: v.to(torch.float16 if special == "f16" else torch.bfloat16) for k, v in weights.items()}
+    if special == "old-names":
+        old_name = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+        for new, old in old_name.items():
+            weights = {k.replace(new, old): v for k, v in weights.items()}
+        weights = {"bert." + k: v for k, v in weights.items()}
+        weights["cls.predictions.bias"] = torch.zeros(len(VOCAB))
+        weights["cls.predictions.transform.LayerNorm.gamma"] = torch.ones(40)
+    if special != "sharded":
+        save_file(weights, folder / "model.safetensors", metadata=metadata)
+        return
+    names, weight_map = sorted(weights), {}
+    for number in range(3):
+        file = f"model-{number + 1:05}-of-00003.safetensors"
+        part = {name: weights[name] for name in names[number::3]}
+        save_file(part, folder / file, metadata=metadata)
+        weight_map.update({name: file for name in part})
+    total = sum(v.numel() * 4 for v in weights.values())
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}, indent=1) + "\n")
+
+
+@torch.inference_mode()
+def tiny_case(name, settings, number):
+    """inputs.safetensors: input_ids, attention_mask, token_type_ids, I64 [B, T]. outputs.safetensors: hidden_states.0 ...,
+    last_hidden_state [B, T, C], zeros where the mask is 0; pooler_output [B, C], of the first row whose mask is 1."""
+    settings = dict(settings)
+    special, lengths = settings.pop("special", None), settings.pop("tokens", (13, 11, 7, 1, 4))
+    config = transformers.BertConfig(**{"vocab_size": len(VOCAB), "max_position_embeddings": 40, "hidden_act": "gelu", **settings},
+                                     architectures=["BertModel"])
+    generator = torch.Generator().manual_seed(SEED + number)
+    model = transformers.BertModel._from_config(config, attn_implementation="eager").eval()
+    randomise(model, generator)
+    if special in ("f16", "bf16"):
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(torch.float16 if special == "f16" else torch.bfloat16))
+    inputs = tiny_inputs(lengths, config, generator)
+    mask = inputs["attention_mask"].bool()
+    out = model(**inputs, output_hidden_states=True)
+    outputs = {f"hidden_states.{k}": h for k, h in enumerate(out.hidden_states)} | {"last_hidden_state": out.last_hidden_state}
+    outputs = {k: torch.where(mask[..., None], v, 0.0) for k, v in outputs.items()}
+    if special != "no-pooler":
+        first = torch.stack([out.last_hidden_state[row, int(mask[row].int().argmax())] for row in range(len(lengths))])
+        outputs["pooler_output"] = model.pooler(first[:, None])
+    double = model.double()(**inputs).last_hidden_state
+    own_error = torch.where(mask[..., None], double - out.last_hidden_state, 0.0).abs().max().item()
+
+    folder = GOLDEN / "tiny" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    keys = ("architectures", "hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "max_position_embeddings", "model_type",
+            "num_attention_heads", "num_hidden_layers", "pad_token_id", "type_vocab_size", "vocab_size")
+    (folder / "config.json").write_text(json.dumps({k: config.to_dict()[k] for k in keys}, indent=1) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    weights = {k: v.float().contiguous() for k, v in model.state_dict().items() if "position_ids" not in k}
+    if special == "no-pooler":
+        weights = {k: v for k, v in weights.items() if not k.startswith("pooler.")}
+    save_weights(folder, weights, special)
+    metadata = {**VERSIONS, "seed": str(SEED + number), "max_abs_to_float64": f"{own_error:.3g}"}
+    save_file(inputs, folder / "inputs.safetensors", metadata=metadata)
+    save_file({k: v.float().contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors", metadata=metadata)
+    print(f"tiny/{name}: {tuple(inputs['input_ids'].shape)}, float32 against float64: {own_error:.3g}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "all-MiniLM-L6-v2")
+    parser.add_argument("--only", choices=["minilm", "tiny"])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # one order of summation, whatever machine writes the files
+    if arguments.only != "minilm":
+        for number, (name, settings) in enumerate(TINY.items()):
+            tiny_case(name, settings, number)
+    if arguments.only != "tiny":
+        minilm(arguments.model)
+
+
+main()
