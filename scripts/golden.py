@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 SEED = 20240607
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
-            "sentence_transformers": sentence_transformers.__version__, "seed": str(SEED), "written_by": "scripts/golden.py"}
+            "sentence_transformers": sentence_transformers.__version__, "written_by": "scripts/golden.py"}
+
+
+def written_by(seed, own_error):
+    """The files' metadata: one entry, since safetensors writes several in an order that changes from run to run."""
+    return {"golden": json.dumps({**VERSIONS, "seed": seed, "max_abs_to_float64": f"{own_error:.3g}"})}
 
 
 # ---- MiniLM -------------------------------------------------------------------------------------------------------------------
@@ -134,7 +139,7 @@ def minilm(folder):
     target.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(t, ensure_ascii=False) for t in texts)
     (target / "texts.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    save_file(tensors, target / "golden.safetensors", metadata={**VERSIONS, "max_abs_to_float64": f"{own_error:.3g}"})
+    save_file(tensors, target / "golden.safetensors", metadata=written_by(SEED, own_error))
     scripts = {t["script"].split(" (")[0] for t in texts} - {"none", "joined", "Mixed", "Symbols"}
     print(f"minilm: {len(texts)} texts, {len(scripts)} scripts, {min(map(len, sequences))} to {max(map(len, sequences))} tokens, "
           f"{row_start[-1]} in all; float32 against float64: {own_error:.3g}")
@@ -256,7 +261,7 @@ def tiny_case(name, settings, number):
     if special == "no-pooler":
         weights = {k: v for k, v in weights.items() if not k.startswith("pooler.")}
     save_weights(folder, weights, special)
-    metadata = {**VERSIONS, "seed": str(SEED + number), "max_abs_to_float64": f"{own_error:.3g}"}
+    metadata = written_by(SEED + number, own_error)
     save_file(inputs, folder / "inputs.safetensors", metadata=metadata)
     save_file({k: v.float().contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors", metadata=metadata)
     print(f"tiny/{name}: {tuple(inputs['input_ids'].shape)}, float32 against float64: {own_error:.3g}")
