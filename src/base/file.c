@@ -60,7 +60,8 @@ void tern__file_unmap(tern_mapping *mapping) {
 static tern_status read_to_end(char **bytes, size_t *n_bytes, size_t capacity, int descriptor, const char *path, size_t max_bytes,
                                tern_error *err) {
     for (;;) {
-        if (*n_bytes > max_bytes) return TERN_FAIL(err, TERN_E_IO, "%s: is larger than the %zu bytes that are read of such a file", path, max_bytes);
+        if (*n_bytes > max_bytes)
+            return TERN_FAIL(err, TERN_E_IO, "%s: is larger than the %zu bytes that are read of such a file", path, max_bytes);
         if (!tern__grow(bytes, &capacity, *n_bytes + 2, 1)) return TERN_FAIL_MEMORY(err, *n_bytes + 2);
         ssize_t got = read(descriptor, *bytes + *n_bytes, capacity - *n_bytes - 1);
         if (got < 0 && errno == EINTR) continue;
@@ -78,13 +79,13 @@ tern_status tern__file_read(char **out, size_t *n_bytes, const char *path, size_
     TERN_TRY(open_for_reading(&descriptor, &facts, path, 0, err));
     if (facts.st_size > 0 && (uintmax_t)facts.st_size > max_bytes) {
         close(descriptor);
-        return TERN_FAIL(err, TERN_E_IO, "%s: has %jd bytes; at most %zu are read of such a file", path, (intmax_t)facts.st_size, max_bytes);
+        return TERN_FAIL(err, TERN_E_IO, "%s: has %jd bytes; at most %zu are read of such a file", path, (intmax_t)facts.st_size,
+                         max_bytes);
     }
     size_t capacity = (facts.st_size > 0 ? (size_t)facts.st_size : 4096) + 2;
     char *bytes = malloc(capacity);
     size_t n = 0;
-    tern_status status =
-        bytes ? read_to_end(&bytes, &n, capacity, descriptor, path, max_bytes, err) : TERN_FAIL_MEMORY(err, capacity);
+    tern_status status = bytes ? read_to_end(&bytes, &n, capacity, descriptor, path, max_bytes, err) : TERN_FAIL_MEMORY(err, capacity);
     close(descriptor);
     if (status != TERN_OK) {
         free(bytes);
