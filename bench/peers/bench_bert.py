@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""bench_bert.py - one BERT, several engines, one process, interleaved iteration by iteration: from input ids to last_hidden_state.
+
+    python bench/peers/bench_bert.py FOLDER [--engines torch,onnxruntime,tern] [--chars 50,100,200,500] [--batch 1,16,32] [--output F.jsonl]
+
+Texts are the first N characters of text.txt, so a row of the grid has no padding and every engine the same work; --varied takes a
+different, shorter piece for each text of a batch instead, so that padding is there to be paid for or not. Every engine's output is
+compared with PyTorch's before anything is timed; one that is off by more than 1e-3 stops the run. Each line of the output is one engine
+in one row of the grid, with its samples. `ratio` of an engine is its time over Tern's, iteration by iteration: above 1, Tern is faster.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from engines import ENGINES, Tern
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PAUSE = 0.03        # seconds between calls: the engines' own threads spin for a while after a run, and must not disturb the next
+SETTLE_BELOW = 0.1  # a call shorter than this is timed after one untimed call of the same engine, which wakes its threads
+
+
+def make_batch(tokenizer, n_chars, batch, varied):
+    """int64 [B, T] each: input_ids, attention_mask, token_type_ids."""
+    text = (HERE / "text.txt").read_text(encoding="utf-8")
+    pieces = [text[:n_chars]] * batch
+    if varied:
+        lengths = [max(1, n_chars * (i + 1) // batch) for i in range(batch)]
+        pieces = [text[(37 * i) % 400 :][:length] for i, length in enumerate(lengths)]
+    rows = [tokenizer.encode(piece).ids for piece in pieces]
+    input_ids = np.zeros((batch, max(map(len, rows))), np.int64)
+    attention_mask = np.zeros_like(input_ids)
+    for i, ids in enumerate(rows):
+        input_ids[i, : len(ids)] = ids
+        attention_mask[i, : len(ids)] = 1
+    return input_ids, attention_mask, np.zeros_like(input_ids)
+
+
+def timed(engine, inputs, settle):
+    time.sleep(PAUSE)
+    if settle:
+        engine.run(*inputs)
+    start = time.perf_counter()
+    engine.run(*inputs)
+    return time.perf_counter() - start
+
+
+def statistics_of(samples):
+    p = np.percentile(samples, [10, 50, 90])
+    return {"median_ms": p[1] * 1e3, "min_ms": min(samples) * 1e3, "p10_ms": p[0] * 1e3, "p90_ms": p[2] * 1e3,
+            "mean_ms": statistics.fmean(samples) * 1e3, "sd_ms": statistics.stdev(samples) * 1e3 if len(samples) > 1 else 0.0}
+
+
+def measure_row(engines, inputs, seconds, max_runs):
+    """engine name -> samples in seconds, as many for each, in interleaved and rotating order."""
+    reference = engines[0].run(*inputs).copy()
+    kept = inputs[1] == 1
+    errors, settle = {}, {}
+    for engine in engines:
+        start = time.perf_counter()
+        out = engine.run(*inputs)
+        settle[engine.name] = time.perf_counter() - start < SETTLE_BELOW
+        errors[engine.name] = float(np.abs(out[kept] - reference[kept]).max())
+        if not errors[engine.name] < 1e-3:
+            raise SystemExit(f"bench_bert: {engine.name} differs from {engines[0].name} by {errors[engine.name]:g}")
+    samples = {engine.name: [] for engine in engines}
+    deadline, run = time.perf_counter() + seconds, 0
+    while run < 5 or (run < max_runs and time.perf_counter() < deadline):
+        for i in range(len(engines)):
+            engine = engines[(i + run) % len(engines)]
+            samples[engine.name].append(timed(engine, inputs, settle[engine.name]))
+        run += 1
+    return samples, errors
+
+
+def ratio_of(samples, tern):
+    r = np.percentile(np.array(samples) / np.array(tern), [10, 50, 90])
+    return {"p10": r[0], "median": r[1], "p90": r[2]}
+
+
+def processor():
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def commit():
+    result = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    return result.stdout.strip()
+
+
+def show(row):
+    ratio = row.get("ratio")
+    tail = f"  {ratio['median']:5.2f} [{ratio['p10']:.2f} {ratio['p90']:.2f}]" if ratio else ""
+    print(f"{row['chars']:5} {row['tokens']:6} {row['batch']:5}  {row['engine']:18} {row['median_ms']:9.2f} {row['min_ms']:9.2f} "
+          f"{row['p10_ms']:9.2f} {row['p90_ms']:9.2f}  {row['max_abs_to_torch']:8.1e}{tail}", flush=True)
+
+
+def arguments_of_command():
+    integers = lambda text: [int(x) for x in text.split(",")]  # noqa: E731
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="a BERT checkpoint folder, such as tern init makes")
+    parser.add_argument("--engines", default="torch,onnxruntime,tern", help=f"of {', '.join(ENGINES)}; torch is always the reference")
+    parser.add_argument("--chars", type=integers, default=[50, 100, 200, 500])
+    parser.add_argument("--batch", type=integers, default=[1, 16, 32])
+    parser.add_argument("--varied", action="store_true", help="texts of different lengths in a batch")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    parser.add_argument("--seconds", type=float, default=15, help="of measuring a row of the grid; at least 5 runs, at most --runs")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--tokenizer", type=Path, default=ROOT / "models" / "all-MiniLM-L6-v2" / "tokenizer.json")
+    parser.add_argument("--library", type=Path, help="libtern.so (default: of build/release)")
+    parser.add_argument("--isa", help="highest ISA level of Tern")
+    parser.add_argument("--cache", type=Path, default=Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tern-peers",
+                        help="folder of the exported ONNX files")
+    parser.add_argument("--output", type=Path, help="JSON lines are appended to this file")
+    return parser.parse_args()
+
+
+def main():
+    a = arguments_of_command()
+    names = ["torch"] + [n for n in a.engines.split(",") if n != "torch"]
+    Tern.library_path, Tern.isa = a.library, a.isa
+    tokenizer = tokenizers.Tokenizer.from_file(str(a.tokenizer))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    engines = [ENGINES[name](a.folder, a.threads, a.cache) for name in names]
+    about = {"schema": 1, "model": a.folder.resolve().name, "dtype": "float32", "device": "cpu", "threads": a.threads,
+             "processor": processor(), "commit": commit(), "varied": a.varied, "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    print(f"{about['model']}, float32, {a.threads} threads, {about['processor']}; " + ", ".join(f"{e.name} {e.version}" for e in engines))
+    print("chars tokens batch  engine                median ms    min ms       p10       p90   max abs  time / Tern's [p10 p90]")
+    for n_chars in a.chars:
+        for batch in a.batch:
+            inputs = make_batch(tokenizer, n_chars, batch, a.varied)
+            samples, errors = measure_row(engines, inputs, a.seconds, a.runs)
+            for engine in engines:
+                row = {**about, "engine": engine.name, "version": engine.version, "isa": getattr(engine, "isa", None), "chars": n_chars,
+                       "tokens": inputs[0].shape[1], "batch": batch, "runs": len(samples[engine.name]),
+                       **statistics_of(samples[engine.name]), "max_abs_to_torch": errors[engine.name]}
+                if "tern" in samples and engine.name != "tern":
+                    row["ratio"] = ratio_of(samples[engine.name], samples["tern"])
+                show(row)
+                if a.output:
+                    with open(a.output, "a", encoding="utf-8") as file:
+                        file.write(json.dumps({**row, "samples_ms": [s * 1e3 for s in samples[engine.name]]}) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
