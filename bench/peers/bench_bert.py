@@ -117,7 +117,8 @@ def arguments_of_command():
     parser.add_argument("--chars", type=integers, default=[50, 100, 200, 500])
     parser.add_argument("--batch", type=integers, default=[1, 16, 32])
     parser.add_argument("--varied", action="store_true", help="texts of different lengths in a batch")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument("--threads", type=int, default=cores)
     parser.add_argument("--seconds", type=float, default=15, help="of measuring a row of the grid; at least 5 runs, at most --runs")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--tokenizer", type=Path, default=ROOT / "models" / "all-MiniLM-L6-v2" / "tokenizer.json")
@@ -138,7 +139,8 @@ def main():
     tokenizer.no_padding()
     engines = [ENGINES[name](a.folder, a.threads, a.cache) for name in names]
     about = {"schema": 1, "model": a.folder.resolve().name, "dtype": "float32", "device": "cpu", "threads": a.threads,
-             "processor": processor(), "commit": commit(), "varied": a.varied, "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+             "processor": processor(), "commit": commit(), "varied": a.varied,
+             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     print(f"{about['model']}, float32, {a.threads} threads, {about['processor']}; " + ", ".join(f"{e.name} {e.version}" for e in engines))
     print("chars tokens batch  engine                median ms    min ms       p10       p90   max abs  time / Tern's [p10 p90]")
     for n_chars in a.chars:

@@ -42,7 +42,8 @@ def measure(name, command, runs, model_bytes):
     times = sorted(seconds * 1e3 for seconds, _ in results)
     peak = max(size for _, size in results)
     row = {"what": "start_to_first_vector", "engine": name, "runs": runs, "median_ms": times[len(times) // 2], "min_ms": times[0],
-           "p10_ms": times[len(times) // 10], "p90_ms": times[len(times) * 9 // 10], "peak_bytes": peak, "peak_over_model_file": peak / model_bytes}
+           "p10_ms": times[len(times) // 10], "p90_ms": times[len(times) * 9 // 10], "peak_bytes": peak,
+           "peak_over_model_file": peak / model_bytes}
     print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
 
 
