@@ -136,6 +136,20 @@ static tern_status create_temporary(tern_writer *writer, int *descriptor, tern_e
     }
 }
 
+/* A stream over `descriptor`, which is closed if that fails. Its buffer is ours: without memory for one stdio would write byte by byte. */
+static tern_status open_stream(tern_writer *writer, int descriptor, tern_error *err) {
+    enum { BUFFER_BYTES = 1 << 16 };
+    writer->buffer = malloc(BUFFER_BYTES);
+    writer->stream = writer->buffer ? fdopen(descriptor, "wb") : NULL;
+    if (!writer->stream) {
+        tern_status status = fail_file(err, writer->path, "written", errno);
+        close(descriptor);
+        return status;
+    }
+    setvbuf(writer->stream, writer->buffer, _IOFBF, BUFFER_BYTES);
+    return TERN_OK;
+}
+
 /* A symbolic link is followed, so that the file it names is replaced and not the link. What is no regular file (a device, a pipe) is
  * written in place: a rename would put a file where it was. */
 tern_status tern__writer_open(tern_writer *out, const char *path, tern_error *err) {
@@ -153,13 +167,7 @@ tern_status tern__writer_open(tern_writer *out, const char *path, tern_error *er
     } else {
         status = create_temporary(out, &descriptor, err);
     }
-    if (status == TERN_OK) {
-        out->stream = fdopen(descriptor, "wb");
-        if (!out->stream) {
-            status = fail_file(err, path, "written", errno);
-            close(descriptor);
-        }
-    }
+    if (status == TERN_OK) status = open_stream(out, descriptor, err);
     if (status != TERN_OK) tern__writer_discard(out);
     return status;
 }
@@ -193,5 +201,6 @@ void tern__writer_discard(tern_writer *writer) {
     if (writer->temporary_path) unlink(writer->temporary_path);
     free(writer->temporary_path);
     free(writer->path);
+    free(writer->buffer);
     *writer = (tern_writer){0};
 }

@@ -30,6 +30,7 @@ bool tern__folder_exists(const char *path);
 /* A file that appears under its name only when committed. */
 typedef struct tern_writer {
     FILE *stream;
+    char *buffer; /* the stream's */
     char *path;
     char *temporary_path;
 } tern_writer;

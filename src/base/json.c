@@ -1,4 +1,4 @@
-/* json.c - a strict JSON reader that builds jansson's values.
+/* json.c - a strict JSON reader that builds jansson's values, and their text again.
  *
  * The values are jansson's, the reading is not: the parser of jansson 2.14 ignores a failed allocation while it collects a string or a
  * number, then runs past the end of what it has, or ends the process. Here that is an error. Refused beside what RFC 8259 refuses:
@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text_builder.h"
 
 #define JSON_MAX_DEPTH 512
 
@@ -340,4 +341,18 @@ tern_status tern__json_load(json_t **out, const char *path, tern_error *err) {
     tern_status status = tern__json_parse(out, bytes, n_bytes, path, err);
     free(bytes);
     return status;
+}
+
+/* ---- Writing ---- */
+
+static int append_text(const char *bytes, size_t n_bytes, void *text) {
+    tern__text_append(text, bytes, n_bytes);
+    return 0; /* a failure is kept by the builder: jansson does not look at every result */
+}
+
+tern_status tern__json_dump(char **out, const json_t *json, size_t flags, tern_error *err) {
+    tern_text_builder text = {0};
+    if (json_dump_callback(json, append_text, &text, flags) != 0) text.has_failed = true;
+    *out = tern__text_take(&text);
+    return *out ? TERN_OK : TERN_FAIL(err, TERN_E_MEMORY, "out of memory while writing JSON");
 }

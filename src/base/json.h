@@ -15,6 +15,10 @@
 tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 tern_status tern__json_load(json_t **out, const char *path, tern_error *err);
 
+/* JSON text of a value, with jansson's JSON_COMPACT, JSON_INDENT(n) ... as flags; free with free(). json_dumps is not used, since it drops
+ * keys without an error when memory is short. */
+tern_status tern__json_dump(char **out, const json_t *json, size_t flags, tern_error *err);
+
 /* Is it UTF-8, as JSON text must be? */
 bool tern__json_is_utf8(const char *text, size_t bytes);
 

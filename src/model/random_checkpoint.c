@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text_builder.h"
 #include "model/model.h"
 
 /* ---- Numbers ---- */
@@ -97,27 +98,24 @@ static void spell(char *out, int64_t n, int letters) {
  * word and as a continuation, until it is full. English then takes about one token for three to four letters. */
 static tern_status write_vocab(const char *folder, int64_t vocab_size, tern_error *err) {
     static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-    char *text = NULL;
-    size_t n_bytes = 0;
-    FILE *stream = open_memstream(&text, &n_bytes);
-    if (stream == NULL) return TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
+    tern_text_builder vocab = {0};
     int64_t n = 0;
-    for (; n < 5 && n < vocab_size; n++) fprintf(stream, "%s\n", special[n]);
+    for (; n < 5 && n < vocab_size; n++) tern__text_print(&vocab, "%s\n", special[n]);
     for (char c = '!'; c <= '~' && n < vocab_size; c++) {
         if (c >= 'A' && c <= 'Z') continue;
-        fprintf(stream, "%c\n", c);
-        if (++n < vocab_size) n++, fprintf(stream, "##%c\n", c);
+        tern__text_print(&vocab, "%c\n", c);
+        if (++n < vocab_size) n++, tern__text_print(&vocab, "##%c\n", c);
     }
     int64_t count = 26 * 26;
     for (int letters = 2; n < vocab_size && letters < 8; letters++, count *= 26)
         for (int64_t i = 0; i < 2 * count && n < vocab_size; i++, n++) {
             char word[8];
             spell(word, i / 2, letters);
-            fprintf(stream, "%s%s\n", i % 2 == 0 ? "" : "##", word);
+            tern__text_print(&vocab, "%s%s\n", i % 2 == 0 ? "" : "##", word);
         }
-    tern_status status = ferror(stream) == 0 ? TERN_OK : TERN_E_MEMORY;
-    if (fclose(stream) != 0 || status != TERN_OK) status = TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
-    if (status == TERN_OK) status = write_text(folder, "vocab.txt", text, err);
+    char *text = tern__text_take(&vocab);
+    if (text == NULL) return TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
+    const tern_status status = write_text(folder, "vocab.txt", text, err);
     free(text);
     return status;
 }
@@ -131,8 +129,8 @@ static tern_status write_tokenizer(const char *folder, const tern_arch_facts *fa
 }
 
 static tern_status write_config(const char *folder, const json_t *config, tern_error *err) {
-    char *text = json_dumps(config, JSON_INDENT(2));
-    if (text == NULL) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory while writing config.json");
+    char *text = NULL;
+    TERN_TRY(tern__json_dump(&text, config, JSON_INDENT(2), err));
     const tern_status status = write_text(folder, "config.json", text, err);
     free(text);
     return status;
@@ -144,7 +142,8 @@ static tern_status prepare_folder(const char *folder, tern_error *err) {
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be made: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = tern__path_join(folder, files[i]);
-        const bool exists = path != NULL && tern__file_exists(path);
+        if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(files[i]) + 2);
+        const bool exists = tern__file_exists(path);
         free(path);
         if (exists) return TERN_FAIL(err, TERN_E_IO, "%s: already holds %s; choose an empty or a new folder", folder, files[i]);
     }

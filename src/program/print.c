@@ -2,49 +2,42 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "program/program.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include "base/text_builder.h"
 
 static const char *space_name(tern_space space) { return space == TERN_SPACE_TOKENS ? "tokens" : "sequences"; }
 
-static void print_attributes(FILE *stream, const tern_node *node) {
+static void print_attributes(tern_text_builder *text, const tern_node *node) {
     static const char *const inputs[] = {"input_ids", "token_type_ids", "position_ids"};
     static const char *const pools[] = {"cls", "mean", "max"};
     switch (node->op) {
-    case TERN_OP_INPUT: fprintf(stream, " %s", inputs[node->input]); break;
+    case TERN_OP_INPUT: tern__text_print(text, " %s", inputs[node->input]); break;
     case TERN_OP_LAYER_NORM:
-    case TERN_OP_ADD_LAYER_NORM: fprintf(stream, " eps=%g", (double)node->eps); break;
-    case TERN_OP_LINEAR_ACTIVATION: fprintf(stream, " %s", tern__op_name(node->activation)); break;
-    case TERN_OP_POOL: fprintf(stream, " %s", pools[node->pool]); break;
-    case TERN_OP_SLICE: fprintf(stream, " start=%d", node->slice.start); break;
+    case TERN_OP_ADD_LAYER_NORM: tern__text_print(text, " eps=%g", (double)node->eps); break;
+    case TERN_OP_LINEAR_ACTIVATION: tern__text_print(text, " %s", tern__op_name(node->activation)); break;
+    case TERN_OP_POOL: tern__text_print(text, " %s", pools[node->pool]); break;
+    case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
-        fprintf(stream, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim, (double)node->attention.scale);
+        tern__text_print(text, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim, (double)node->attention.scale);
         break;
     default: break;
     }
 }
 
-static void print_node(FILE *stream, const tern_program *program, const tern_node *node) {
+static void print_node(tern_text_builder *text, const tern_program *program, const tern_node *node) {
     const tern_value_info *output = tern__value(program, node->output);
-    fprintf(stream, "%%%d = %s", node->output.index, tern__op_name(node->op));
-    for (int32_t i = 0; i < node->n_inputs; i++) fprintf(stream, " %%%d", node->inputs[i].index);
+    tern__text_print(text, "%%%d = %s", node->output.index, tern__op_name(node->op));
+    for (int32_t i = 0; i < node->n_inputs; i++) tern__text_print(text, " %%%d", node->inputs[i].index);
     for (int32_t i = 0; i < node->n_weights; i++)
-        if (node->weights[i] != TERN_NO_WEIGHT) fprintf(stream, " \"%s\"", program->weights[node->weights[i]].name);
-    print_attributes(stream, node);
-    fprintf(stream, " [%s, %d]\n", space_name(output->space), output->width);
+        if (node->weights[i] != TERN_NO_WEIGHT) tern__text_print(text, " \"%s\"", program->weights[node->weights[i]].name);
+    print_attributes(text, node);
+    tern__text_print(text, " [%s, %d]\n", space_name(output->space), output->width);
 }
 
 tern_status tern__program_dump(const tern_program *program, char **out, tern_error *err) {
-    *out = NULL;
-    size_t n_bytes = 0;
-    FILE *stream = open_memstream(out, &n_bytes);
-    if (stream == NULL) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory while printing a program");
-    for (int32_t n = 0; n < program->n_nodes; n++) print_node(stream, program, &program->nodes[n]);
+    tern_text_builder text = {0};
+    for (int32_t n = 0; n < program->n_nodes; n++) print_node(&text, program, &program->nodes[n]);
     for (int32_t o = 0; o < program->n_outputs; o++)
-        fprintf(stream, "%s = %%%d\n", program->outputs[o].name, program->outputs[o].value.index);
-    const bool ok = ferror(stream) == 0;
-    if (fclose(stream) == 0 && ok) return TERN_OK;
-    free(*out);
-    *out = NULL;
-    return TERN_FAIL(err, TERN_E_MEMORY, "out of memory while printing a program");
+        tern__text_print(&text, "%s = %%%d\n", program->outputs[o].name, program->outputs[o].value.index);
+    *out = tern__text_take(&text);
+    return *out != NULL ? TERN_OK : TERN_FAIL(err, TERN_E_MEMORY, "out of memory while printing a program");
 }

@@ -67,8 +67,7 @@ static tern_status make_header(char **out, const tern_tensor *tensors, size_t n_
     tern_status status = TERN_OK;
     size_t offset = 0;
     for (size_t i = 0; status == TERN_OK && i < n_tensors; i++) status = add_entry(header, &tensors[i], &offset, path, err);
-    *out = status == TERN_OK ? json_dumps(header, JSON_COMPACT) : NULL;
-    if (status == TERN_OK && !*out) status = TERN_FAIL_MEMORY(err, json_object_size(header));
+    if (status == TERN_OK) status = tern__json_dump(out, header, JSON_COMPACT, err);
     json_decref(header);
     return status;
 }
@@ -90,7 +89,7 @@ static tern_status write_file(tern_writer *writer, const char *header, const ter
 }
 
 tern_status tern_safetensors_save(const char *path, const tern_tensor *tensors, size_t n_tensors, tern_error *err) {
-    char *header;
+    char *header = NULL;
     TERN_TRY(make_header(&header, tensors, n_tensors, path, err));
     if (strlen(header) + 8 > TERN_SAFETENSORS_MAX_HEADER_BYTES) {
         free(header);

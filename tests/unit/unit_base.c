@@ -13,6 +13,7 @@
 #include "base/half.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/text_builder.h"
 
 /* ---- Errors, names ---- */
 
@@ -130,6 +131,28 @@ static void test_arena(void **state) {
     assert_null(arena.blocks);
 }
 
+static void test_text_builder(void **state) {
+    (void)state;
+    tern_text_builder text = {0};
+    char expected[4000] = "", *taken = tern__text_take(&text);
+    assert_string_equal(taken, "");
+    free(taken);
+    for (int i = 0; i < 500; i++) {
+        tern__text_print(&text, "%d,", i);
+        tern__text_append(&text, ";...", 1);
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%d,;", i);
+    }
+    taken = tern__text_take(&text);
+    assert_string_equal(taken, expected);
+    assert_null(text.data);
+    free(taken);
+    tern__text_print(&text, "lost");
+    tern__text_append(&text, "", SIZE_MAX);
+    tern__text_print(&text, "more");
+    assert_null(tern__text_take(&text));
+    assert_false(text.has_failed);
+}
+
 /* ---- JSON ---- */
 
 static void check_json_fails(const char *text, const char *message) {
@@ -242,6 +265,18 @@ static void test_json_truncated(void **state) {
         check_failed(tern__json_parse(&json, exact, n, "cut", &err), TERN_E_FORMAT, &err, "cut: line 1, column ");
         free(exact);
     }
+}
+
+static void test_json_dump(void **state) {
+    (void)state;
+    static const char document[] = "{\"b\":[1,-2.5,null],\"a\":{\"\xC3\xA9\\n\":\"\"}}";
+    json_t *json;
+    char *text;
+    assert_int_equal(tern__json_parse(&json, document, strlen(document), "x", NULL), TERN_OK);
+    assert_int_equal(tern__json_dump(&text, json, JSON_COMPACT, NULL), TERN_OK);
+    assert_string_equal(text, document);
+    free(text);
+    json_decref(json);
 }
 
 static void test_json_load(void **state) {
@@ -550,10 +585,12 @@ int main(void) {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_text_builder),
         cmocka_unit_test(test_json_errors),
         cmocka_unit_test(test_json_depth),
         cmocka_unit_test(test_json_values),
         cmocka_unit_test(test_json_truncated),
+        cmocka_unit_test(test_json_dump),
         cmocka_unit_test_setup_teardown(test_json_load, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_file_read_and_map, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_paths, test_folder_setup, test_folder_teardown),

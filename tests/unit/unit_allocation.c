@@ -1,0 +1,456 @@
+/* unit_allocation.c - every allocation of a call fails in turn, and each time the call says so and leaks nothing.
+ *
+ * This program has its own malloc: it counts the blocks that are out, and refuses the n-th request while a scenario runs. A scenario is
+ * run with n = 1, 2, 3 ... until it makes fewer requests than that. Memory, file descriptors, mappings and files must then be as before.
+ * What jansson and the C library allocate is refused too. Linux with glibc; not built with sanitizers, which have a malloc of their own.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "temporary_folder.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdatomic.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "store/checkpoint.h"
+
+/* ---- An allocator that can fail ---- */
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *block, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+void __libc_free(void *block);
+
+static atomic_bool is_counting;
+static atomic_size_t n_requests, refused_request;
+static atomic_ptrdiff_t n_blocks;
+
+static bool is_refused(void) {
+    if (!atomic_load(&is_counting) || atomic_fetch_add(&n_requests, 1) + 1 != atomic_load(&refused_request)) return false;
+    errno = ENOMEM;
+    return true;
+}
+
+static void *counted(void *block) {
+    if (block) atomic_fetch_add(&n_blocks, 1);
+    return block;
+}
+
+void *malloc(size_t bytes) { return is_refused() ? NULL : counted(__libc_malloc(bytes)); }
+
+void *calloc(size_t count, size_t bytes) { return is_refused() ? NULL : counted(__libc_calloc(count, bytes)); }
+
+void *realloc(void *block, size_t bytes) {
+    if (is_refused()) return NULL;
+    void *moved = __libc_realloc(block, bytes);
+    if (!block) return counted(moved);
+    if (!moved && bytes == 0) atomic_fetch_sub(&n_blocks, 1);
+    return moved;
+}
+
+void *memalign(size_t alignment, size_t bytes) { return is_refused() ? NULL : counted(__libc_memalign(alignment, bytes)); }
+
+void *aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
+
+int posix_memalign(void **block, size_t alignment, size_t bytes) {
+    *block = memalign(alignment, bytes);
+    return *block ? 0 : ENOMEM;
+}
+
+void free(void *block) {
+    if (block) atomic_fetch_sub(&n_blocks, 1);
+    __libc_free(block);
+}
+
+/* ---- Scenarios: do something, undo it, return the first status that is not TERN_OK. `wrong` is set when a success is none ---- */
+
+static const test_folder *folder;
+static const char *wrong;
+
+static test_path in_folder(const char *name) { return test_path_of(folder, name); }
+
+static tern_status read_json(tern_error *err) {
+    json_t *json;
+    TERN_TRY(tern__json_load(&json, in_folder("words.json").text, err));
+    if (json_integer_value(json_object_get(json, "word-that-is-a-little-long-63")) != 63) wrong = "JSON has another value";
+    if (json_real_value(json_object_get(json, "\xC3\xA9")) != 1.5e-3) wrong = "JSON has another number";
+    json_decref(json);
+    return TERN_OK;
+}
+
+static tern_status open_safetensors(tern_error *err) {
+    tern_safetensors *file;
+    TERN_TRY(tern_safetensors_open(&file, in_folder("tiny/model.safetensors").text, err));
+    if (!tern_safetensors_find(file, "embeddings.LayerNorm.bias")) wrong = "a tensor is not found";
+    tern_safetensors_close(file);
+    return TERN_OK;
+}
+
+static tern_status save_safetensors(tern_error *err) {
+    static const float values[6] = {1, 2, 3, 4, 5, 6};
+    const tern_tensor tensors[] = {
+        {.name = "first", .dtype = TERN_DTYPE_F32, .rank = 2, .shape = {2, 3}, .data = values},
+        {.name = "a second one with a long name, for which more is allocated",
+         .dtype = TERN_DTYPE_F32,
+         .rank = 1,
+         .shape = {6},
+         .data = values},
+    };
+    TERN_TRY(tern_safetensors_save(in_folder("saved.safetensors").text, tensors, 2, err));
+    tern_safetensors *file;
+    TERN_TRY(tern_safetensors_open(&file, in_folder("saved.safetensors").text, err));
+    if (tern_safetensors_count(file) != 2) wrong = "what was saved is not there";
+    tern_safetensors_close(file);
+    return TERN_OK;
+}
+
+static tern_status open_checkpoint_of(const char *name, tern_error *err) {
+    tern_checkpoint *checkpoint;
+    TERN_TRY(tern__checkpoint_open(&checkpoint, in_folder(name).text, err));
+    if (!tern__checkpoint_find(checkpoint, "embeddings.LayerNorm.bias")) wrong = "a tensor is not found";
+    tern__checkpoint_close(checkpoint);
+    return TERN_OK;
+}
+
+static tern_status open_checkpoint(tern_error *err) { return open_checkpoint_of("tiny", err); }
+
+static tern_status open_sharded_checkpoint(tern_error *err) { return open_checkpoint_of("sharded", err); }
+
+/* A failure that is not of memory, on the way of every refusal: no tensor of the index is in its file. */
+static tern_status open_wrong_checkpoint(tern_error *err) {
+    tern_checkpoint *checkpoint;
+    tern_error seen;
+    tern_status status = tern__checkpoint_open(&checkpoint, in_folder("wrong").text, &seen);
+    if (status == TERN_E_MEMORY) *err = seen;
+    else if (status != TERN_E_WEIGHTS) wrong = "the index is not refused";
+    return status == TERN_E_MEMORY ? status : TERN_OK;
+}
+
+static tern_status use_tokenizer(const char *name, tern_error *err) {
+    static const char text[] = "\xC3\x89"
+                               "cole na\xC3\xAFve, \xE4\xB8\xAD[MASK] ab!",
+                      other[] = "a b c";
+    const tern_text texts[] = {{text, sizeof text - 1}, {other, sizeof other - 1}};
+    tern_encode_options options = tern_encode_options_default();
+    options.with_tokens = true;
+    options.max_length = 12;
+    tern_tokenizer *tokenizer;
+    TERN_TRY(tern_tokenizer_load(&tokenizer, in_folder(name).text, err));
+    tern_encoding encoding;
+    tern_status status = tern_tokenizer_encode(&encoding, tokenizer, texts[0], &texts[1], &options, err);
+    if (status == TERN_OK) {
+        char *decoded;
+        if (encoding.n != 12) wrong = "the encoding has another length";
+        status = tern_tokenizer_decode(&decoded, tokenizer, encoding.ids, encoding.n, false, err);
+        if (status == TERN_OK) tern_free(decoded);
+        tern_encoding_free(&encoding);
+    }
+    tern_tokenizer_free(tokenizer);
+    return status;
+}
+
+static tern_status use_tokenizer_json(tern_error *err) { return use_tokenizer("tokenizer", err); }
+
+static tern_status use_vocab_txt(tern_error *err) { return use_tokenizer("tiny", err); }
+
+#define BATCH  2
+#define TOKENS 5
+#define HIDDEN 12
+
+/* Load and run; the numbers must be those of the first run, which nothing disturbed. */
+static tern_status run_model(int threads, tern_error *err) {
+    static const int64_t ids[BATCH * TOKENS] = {2, 7, 9, 11, 3, 2, 8, 3, 0, 0}, mask[BATCH * TOKENS] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0};
+    static const char *const strings[] = {"ab cd", "", "a longer text, which is cut"};
+    static float first_states[BATCH * TOKENS * HIDDEN], first_embeddings[3 * HIDDEN];
+    static bool has_first;
+    float states[BATCH * TOKENS * HIDDEN], embeddings[3 * HIDDEN];
+    tern_text texts[3];
+    for (size_t i = 0; i < 3; i++) texts[i] = (tern_text){strings[i], strlen(strings[i])};
+    const tern_forward_inputs inputs = {.batch = BATCH, .tokens = TOKENS, .input_ids = ids, .attention_mask = mask};
+    const tern_forward_output output = {.name = "last_hidden_state", .data = states};
+    tern_model_options options = tern_model_options_default();
+    options.threads = threads;
+    tern_model *model;
+    TERN_TRY(tern_model_load(&model, in_folder("tiny").text, &options, err));
+    tern_status status = tern_model_forward(model, &inputs, &output, 1, err);
+    if (status == TERN_OK) status = tern_model_embed(model, texts, 3, NULL, embeddings, NULL, err);
+    char *dump = NULL;
+    if (status == TERN_OK) status = tern_model_dump(model, &dump, err);
+    tern_free(dump);
+    tern_model_free(model);
+    if (status != TERN_OK) return status;
+    if (!has_first) {
+        memcpy(first_states, states, sizeof states);
+        memcpy(first_embeddings, embeddings, sizeof embeddings);
+        has_first = true;
+    }
+    if (memcmp(states, first_states, sizeof states) != 0) wrong = "last_hidden_state has other bits";
+    if (memcmp(embeddings, first_embeddings, sizeof embeddings) != 0) wrong = "embeddings have other bits";
+    return TERN_OK;
+}
+
+static tern_status run_model_alone(tern_error *err) { return run_model(1, err); }
+
+static tern_status run_model_threaded(tern_error *err) { return run_model(2, err); }
+
+static tern_status make_load_report(tern_error *err) {
+    tern_load_report report;
+    TERN_TRY(tern_load_report_make(&report, in_folder("tiny").text, err));
+    if (report.n_entries == 0) wrong = "the load report is empty";
+    tern_load_report_free(&report);
+    return TERN_OK;
+}
+
+static tern_status init_checkpoint(tern_error *err) {
+    static const char *const made[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
+    tern_status status = tern_checkpoint_init(in_folder("config.json").text, 1, in_folder("made").text, err);
+    int n_made = 0;
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/made/%s", folder->path, made[i]);
+        n_made += unlink(path) == 0;
+    }
+    if (status == TERN_OK && n_made != 4) wrong = "the checkpoint is not whole";
+    return status;
+}
+
+typedef struct scenario {
+    const char *name;
+    tern_status (*run)(tern_error *err);
+} scenario;
+
+static const scenario scenarios[] = {
+    {"JSON: load", read_json},
+    {"safetensors: open", open_safetensors},
+    {"safetensors: save", save_safetensors},
+    {"checkpoint: open", open_checkpoint},
+    {"checkpoint: open with an index", open_sharded_checkpoint},
+    {"checkpoint: open with a wrong index", open_wrong_checkpoint},
+    {"tokenizer.json: load, encode, decode", use_tokenizer_json},
+    {"vocab.txt: load, encode, decode", use_vocab_txt},
+    {"load report", make_load_report},
+    {"model: load, forward, embed, dump with 1 thread", run_model_alone},
+    {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
+    {"random checkpoint", init_checkpoint},
+};
+
+/* ---- The loop ---- */
+
+/* What a scenario must leave as it was. */
+typedef struct resources {
+    ptrdiff_t n_blocks;
+    size_t n_descriptors;
+    size_t n_mappings; /* of files in the test's folder */
+    size_t n_files;
+} resources;
+
+static size_t n_found;
+
+static int count_entry(const char *path, const struct stat *facts, int kind, struct FTW *place) {
+    (void)path, (void)facts, (void)kind, (void)place;
+    n_found++;
+    return 0;
+}
+
+static resources resources_now(void) {
+    static char maps[1 << 20];
+    resources now = {0};
+    DIR *descriptors = opendir("/proc/self/fd");
+    FILE *stream = fopen("/proc/self/maps", "r");
+    assert_non_null(descriptors);
+    assert_non_null(stream);
+    while (readdir(descriptors)) now.n_descriptors++;
+    maps[fread(maps, 1, sizeof maps - 1, stream)] = '\0';
+    for (const char *at = maps; (at = strstr(at, folder->path)); at++) now.n_mappings++;
+    fclose(stream);
+    closedir(descriptors);
+    n_found = 0;
+    assert_int_equal(nftw(folder->path, count_entry, 8, FTW_PHYS), 0);
+    now.n_files = n_found;
+    now.n_blocks = atomic_load(&n_blocks);
+    return now;
+}
+
+/* Run with the n-th request refused; true when there was an n-th. */
+static bool run_refusing(const scenario *it, size_t n) {
+    static tern_error err;
+    const resources before = resources_now();
+    err = (tern_error){.code = TERN_OK};
+    wrong = NULL;
+    atomic_store(&n_requests, 0);
+    atomic_store(&refused_request, n);
+    atomic_store(&is_counting, true);
+    const tern_status status = it->run(&err);
+    atomic_store(&is_counting, false);
+    const size_t n_requested = atomic_load(&n_requests);
+    const resources after = resources_now();
+
+    const bool is_hit = n_requested >= n;
+    if (wrong) fail_msg("%s: request %zu refused: %s", it->name, n, wrong);
+    if (is_hit && (status != TERN_E_MEMORY || err.code != status || err.message[0] == '\0'))
+        fail_msg("%s: request %zu refused, but the result is %s \"%s\"", it->name, n, tern_status_name(status), err.message);
+    if (!is_hit && status != TERN_OK) fail_msg("%s: %s: %s", it->name, tern_status_name(status), err.message);
+    if (after.n_blocks != before.n_blocks)
+        fail_msg("%s: request %zu refused: %td blocks leaked", it->name, n, after.n_blocks - before.n_blocks);
+    if (after.n_descriptors != before.n_descriptors) fail_msg("%s: request %zu refused: a file is left open", it->name, n);
+    if (after.n_mappings != before.n_mappings) fail_msg("%s: request %zu refused: a file is left mapped", it->name, n);
+    if (after.n_files != before.n_files) fail_msg("%s: request %zu refused: a file is left in the folder", it->name, n);
+    return is_hit;
+}
+
+static void test_scenario(void **state) {
+    const scenario *it = *state;
+    tern_error err;
+    /* what is made once and kept: the result's file, buffers of the C library, stacks of ended threads */
+    for (int i = 0; i < 2; i++)
+        if (it->run(&err) != TERN_OK) fail_msg("%s: %s", it->name, err.message);
+    size_t n = 1;
+    while (run_refusing(it, n)) n++;
+    print_message("%s: each of %zu allocations refused\n", it->name, n - 1);
+    assert_true(n > 1);
+}
+
+/* The loop itself can see: a refusal that is no error, and a block that is lost. */
+static void *volatile kept;
+
+static tern_status swallow_refusal(tern_error *err) {
+    (void)err;
+    kept = malloc(10);
+    free(kept);
+    return TERN_OK;
+}
+
+static tern_status leak_when_refused(tern_error *err) {
+    void *first = malloc(10), *second = malloc(10);
+    kept = first;
+    if (!second) return TERN_FAIL_MEMORY(err, 10);
+    free(second);
+    free(first);
+    return TERN_OK;
+}
+
+static void test_loop_sees(void **state) {
+    (void)state;
+    tern_error err;
+    atomic_store(&n_requests, 0);
+    atomic_store(&refused_request, 1);
+    atomic_store(&is_counting, true);
+    const tern_status swallowed = swallow_refusal(&err);
+    atomic_store(&is_counting, false);
+    assert_int_equal(swallowed, TERN_OK);
+    assert_int_equal(atomic_load(&n_requests), 1);
+
+    const ptrdiff_t before = atomic_load(&n_blocks);
+    atomic_store(&n_requests, 0);
+    atomic_store(&refused_request, 2);
+    atomic_store(&is_counting, true);
+    const tern_status leaked = leak_when_refused(&err);
+    atomic_store(&is_counting, false);
+    assert_int_equal(leaked, TERN_E_MEMORY);
+    assert_int_equal(atomic_load(&n_blocks), before + 1);
+    free(kept);
+    assert_int_equal(atomic_load(&n_blocks), before);
+}
+
+/* ---- The files ---- */
+
+static void write_text(const char *name, const char *text) { test_file_write(folder, name, text, strlen(text)); }
+
+static void make_words(void) {
+    char text[8192] = "{\"\\u00e9\": 1.5e-3";
+    for (int i = 0; i < 64; i++) {
+        const size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, ", \"word-that-is-a-little-long-%d\": %d, \"s%d\": \"\\n and [%d]\"", i, i, i, i);
+    }
+    strcat(text, "}");
+    write_text("words.json", text);
+}
+
+/* The tensors of tiny/ in two files, and an index that lists each tensor in its file, or all in a file that has none of them. */
+static void make_sharded(const char *name, bool is_right) {
+    tern_tensor tensors[64];
+    tern_safetensors *tiny;
+    char path[600];
+    assert_int_equal(tern_safetensors_open(&tiny, in_folder("tiny/model.safetensors").text, NULL), TERN_OK);
+    const size_t n = tern_safetensors_count(tiny), half = n / 2;
+    assert_true(n <= 64);
+    for (size_t i = 0; i < n; i++) tensors[i] = *tern_safetensors_get(tiny, i);
+    assert_int_equal(mkdir(in_folder(name).text, 0755), 0);
+    snprintf(path, sizeof path, "%s/%s/1.safetensors", folder->path, name);
+    assert_int_equal(tern_safetensors_save(path, tensors, half, NULL), TERN_OK);
+    snprintf(path, sizeof path, "%s/%s/2.safetensors", folder->path, name);
+    assert_int_equal(tern_safetensors_save(path, tensors + half, n - half, NULL), TERN_OK);
+    json_t *weight_map = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(weight_map, tensors[i].name, json_string((i < half) == is_right ? "1.safetensors" : "2.safetensors"));
+    json_t *index = json_pack("{s:o}", "weight_map", weight_map);
+    snprintf(path, sizeof path, "%s/%s/model.safetensors.index.json", folder->path, name);
+    assert_int_equal(json_dump_file(index, path, 0), 0);
+    json_decref(index);
+    tern_safetensors_close(tiny);
+}
+
+static const char config[] =
+    "{\"model_type\": \"bert\", \"vocab_size\": 120, \"hidden_size\": 12, \"num_hidden_layers\": 1,"
+    " \"num_attention_heads\": 3, \"intermediate_size\": 20, \"max_position_embeddings\": 16, \"type_vocab_size\": 2}";
+
+static const char tokenizer_json[] =
+    "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": ["
+    "{\"id\": 0, \"content\": \"[PAD]\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
+    "true},"
+    "{\"id\": 1, \"content\": \"[UNK]\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
+    "true},"
+    "{\"id\": 2, \"content\": \"[CLS]\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
+    "true},"
+    "{\"id\": 3, \"content\": \"[SEP]\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
+    "true},"
+    "{\"id\": 4, \"content\": \"[MASK]\", \"single_word\": false, \"lstrip\": true, \"rstrip\": false, \"normalized\": false, \"special\": "
+    "true}],"
+    "\"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, \"handle_chinese_chars\": true, \"strip_accents\": null,"
+    " \"lowercase\": true}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, \"post_processor\": {\"type\": \"TemplateProcessing\","
+    "\"single\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}},"
+    " {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}],"
+    "\"pair\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}},"
+    " {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"B\", \"type_id\": 1}},"
+    " {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 1}}],"
+    "\"special_tokens\": {\"[CLS]\": {\"id\": \"[CLS]\", \"ids\": [2], \"tokens\": [\"[CLS]\"]},"
+    " \"[SEP]\": {\"id\": \"[SEP]\", \"ids\": [3], \"tokens\": [\"[SEP]\"]}}},"
+    "\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true},"
+    "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\", \"continuing_subword_prefix\": \"##\","
+    " \"max_input_chars_per_word\": 100, \"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"[MASK]\": 4, \"a\": 5, "
+    "\"b\": 6,"
+    " \"##b\": 7, \"c\": 8, \"ecole\": 9, \"na\": 10, \"##ive\": 11, \",\": 12, \"!\": 13}}}";
+
+/* The state of the group stays empty, so that each test gets its own, the scenario. */
+static int set_up(void **state) {
+    (void)state;
+    void *made;
+    if (test_folder_setup(&made) != 0) return -1;
+    folder = made;
+    write_text("config.json", config);
+    tern_error err;
+    if (tern_checkpoint_init(in_folder("config.json").text, 1, in_folder("tiny").text, &err) != TERN_OK) fail_msg("%s", err.message);
+    assert_int_equal(mkdir(in_folder("tokenizer").text, 0755), 0);
+    write_text("tokenizer/tokenizer.json", tokenizer_json);
+    make_words();
+    make_sharded("sharded", true);
+    make_sharded("wrong", false);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    void *made = (void *)(uintptr_t)folder;
+    return test_folder_teardown(&made);
+}
+
+int main(void) {
+    enum { N = sizeof scenarios / sizeof scenarios[0] };
+    struct CMUnitTest tests[N + 1];
+    for (size_t i = 0; i < N; i++)
+        tests[i] =
+            (struct CMUnitTest){.name = scenarios[i].name, .test_func = test_scenario, .initial_state = (void *)(uintptr_t)&scenarios[i]};
+    tests[N] = (struct CMUnitTest){.name = "the loop sees", .test_func = test_loop_sees};
+    return cmocka_run_group_tests_name("allocation", tests, set_up, tear_down);
+}
