@@ -1,0 +1,121 @@
+/* unicode.c - UTF-8, and the tables of unicode_data.inc.
+ * Source: The Unicode Standard, chapter 3: well-formed UTF-8 (table 3-7), Hangul syllable decomposition (section 3.12).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "text/unicode.h"
+
+#include <string.h>
+
+#include "text/unicode_data.inc"
+
+_Static_assert(UNICODE_DROPPED == TERN_UNICODE_DROPPED && UNICODE_SPACE == TERN_UNICODE_SPACE &&
+                   UNICODE_PUNCTUATION == TERN_UNICODE_PUNCTUATION && UNICODE_NONSPACING == TERN_UNICODE_NONSPACING &&
+                   UNICODE_WORD == TERN_UNICODE_WORD && UNICODE_LOWERED == TERN_UNICODE_LOWERED &&
+                   UNICODE_DECOMPOSED == TERN_UNICODE_DECOMPOSED,
+               "the flags of unicode_data.inc are those of unicode.h");
+
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+size_t tern__ascii_prefix(const unsigned char *text, size_t n_bytes) {
+    size_t i = 0;
+    for (uint64_t word; n_bytes - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, text + i, sizeof word);
+        if (word & HIGH_BITS) break;
+    }
+    while (i < n_bytes && text[i] < 0x80) i++;
+    return i;
+}
+
+/* Bytes of the well-formed sequence at `text`, whose first byte is not ASCII; 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *text, size_t n_bytes) {
+    unsigned char first = text[0];
+    size_t length = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    if (length == 0 || length > n_bytes) return 0;
+    unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (text[1] < low || text[1] > high) return 0;
+    for (size_t i = 2; i < length; i++)
+        if (!tern__utf8_is_continuation(text[i])) return 0;
+    return length;
+}
+
+size_t tern__utf8_valid_prefix(const unsigned char *text, size_t n_bytes) {
+    for (size_t i = 0;;) {
+        i += tern__ascii_prefix(text + i, n_bytes - i);
+        if (i == n_bytes) return n_bytes;
+        do {
+            size_t length = utf8_sequence(text + i, n_bytes - i);
+            if (length == 0) return i;
+            i += length;
+        } while (i < n_bytes && text[i] >= 0x80);
+    }
+}
+
+size_t tern__utf8_count(const unsigned char *text, size_t n_bytes) {
+    size_t count = 0;
+    for (size_t i = 0; i < n_bytes; i++) count += !tern__utf8_is_continuation(text[i]);
+    return count;
+}
+
+size_t tern__utf8_encode(unsigned char *out, uint32_t c) {
+    if (c < 0x80) return out[0] = (unsigned char)c, 1;
+    if (c < 0x800) {
+        out[0] = (unsigned char)(0xC0 | (c >> 6));
+        out[1] = (unsigned char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (unsigned char)(0xE0 | (c >> 12));
+        out[1] = (unsigned char)(0x80 | ((c >> 6) & 0x3F));
+        out[2] = (unsigned char)(0x80 | (c & 0x3F));
+        return 3;
+    }
+    out[0] = (unsigned char)(0xF0 | (c >> 18));
+    out[1] = (unsigned char)(0x80 | ((c >> 12) & 0x3F));
+    out[2] = (unsigned char)(0x80 | ((c >> 6) & 0x3F));
+    out[3] = (unsigned char)(0x80 | (c & 0x3F));
+    return 4;
+}
+
+tern_unicode_record tern__unicode_find(uint32_t c) {
+    size_t block = c / UNICODE_BLOCK;
+    size_t row = unicode_rows[unicode_top[block / UNICODE_ROW] * UNICODE_ROW + block % UNICODE_ROW];
+    const unsigned char *record = unicode_records[unicode_blocks[row * UNICODE_BLOCK + c % UNICODE_BLOCK]];
+    return (tern_unicode_record){.flags = record[0], .combining_class = record[1]};
+}
+
+size_t tern__unicode_lower(uint32_t out[TERN_UNICODE_MAX_LOWER], uint32_t c) {
+    out[0] = c;
+    if (c == 0x130) return out[0] = 'i', out[1] = 0x307, 2; /* capital i with dot above: the one that grows */
+    size_t low = 0, high = sizeof unicode_lower / sizeof unicode_lower[0];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (unicode_lower[middle].last < c) low = middle + 1;
+        else high = middle;
+    }
+    if (low == sizeof unicode_lower / sizeof unicode_lower[0] || c < unicode_lower[low].first) return 1;
+    if ((c - unicode_lower[low].first) % unicode_lower[low].stride == 0) out[0] = (uint32_t)((int64_t)c + unicode_lower[low].delta);
+    return 1;
+}
+
+/* Hangul syllables are composed by arithmetic: 19 leading consonants, 21 vowels, 27 trailing consonants or none. */
+enum { HANGUL_FIRST = 0xAC00, HANGUL_LAST = 0xD7A3, HANGUL_TRAILING = 28, HANGUL_VOWELS = 21 };
+
+size_t tern__unicode_decompose(uint32_t out[TERN_UNICODE_MAX_DECOMPOSITION], uint32_t c) {
+    if (c >= HANGUL_FIRST && c <= HANGUL_LAST) {
+        uint32_t index = c - HANGUL_FIRST, trailing = index % HANGUL_TRAILING;
+        out[0] = 0x1100 + index / (HANGUL_TRAILING * HANGUL_VOWELS);
+        out[1] = 0x1161 + index / HANGUL_TRAILING % HANGUL_VOWELS;
+        out[2] = 0x11A7 + trailing;
+        return trailing == 0 ? 2 : 3;
+    }
+    size_t low = 0, high = sizeof unicode_decomposed / sizeof unicode_decomposed[0];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (unicode_decomposed[middle] < c) low = middle + 1;
+        else high = middle;
+    }
+    if (low == sizeof unicode_decomposed / sizeof unicode_decomposed[0] || unicode_decomposed[low] != c) return out[0] = c, 1;
+    size_t start = unicode_decomposition_start[low], count = unicode_decomposition_start[low + 1] - start;
+    for (size_t i = 0; i < count; i++) out[i] = unicode_decomposition[start + i];
+    return count;
+}

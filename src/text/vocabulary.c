@@ -1,0 +1,121 @@
+/* vocabulary.c - an open-addressing hash table over strings in one block, and a second one over their ids.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "text/vocabulary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+void tern__vocabulary_free(tern_vocabulary *vocabulary) {
+    free(vocabulary->strings);
+    free(vocabulary->entries);
+    free(vocabulary->slots);
+    free(vocabulary->id_slots);
+    *vocabulary = (tern_vocabulary){0};
+}
+
+uint64_t tern__hash_bytes(uint64_t hash, const char *bytes, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i++) hash = tern__hash_byte(hash, (unsigned char)bytes[i]);
+    return hash;
+}
+
+static void slot_insert(tern_vocabulary *vocabulary, uint64_t hash, size_t entry) {
+    size_t at = (size_t)(hash >> vocabulary->shift);
+    while (vocabulary->slots[at].entry != 0) at = (at + 1) & (vocabulary->n_slots - 1);
+    vocabulary->slots[at] = (tern_vocabulary_slot){.hash = (uint32_t)hash, .entry = (uint32_t)entry + 1};
+}
+
+/* Make the table big enough for n_entries and put the present ones in anew. */
+static bool grow_slots(tern_vocabulary *vocabulary, size_t n_entries) {
+    size_t n_slots = vocabulary->n_slots ? vocabulary->n_slots : 16;
+    while (n_slots / 2 < n_entries) n_slots *= 2;
+    if (n_slots == vocabulary->n_slots) return true;
+    tern_vocabulary_slot *slots = tern__alloc_zero(n_slots, sizeof *slots);
+    if (!slots) return false;
+    free(vocabulary->slots);
+    vocabulary->slots = slots;
+    vocabulary->n_slots = n_slots;
+    vocabulary->shift = 64;
+    for (size_t n = n_slots; n > 1; n /= 2) vocabulary->shift--;
+    for (size_t i = 0; i < vocabulary->n_entries; i++) {
+        const tern_vocabulary_entry *entry = &vocabulary->entries[i];
+        slot_insert(vocabulary, tern__hash_bytes(TERN_HASH_START, vocabulary->strings + entry->start, entry->n_bytes), i);
+    }
+    return true;
+}
+
+bool tern__vocabulary_reserve(tern_vocabulary *vocabulary, size_t n_entries, size_t strings_bytes) {
+    return n_entries <= TERN_VOCABULARY_MAX &&
+           tern__grow(&vocabulary->entries, &vocabulary->entries_capacity, n_entries, sizeof *vocabulary->entries) &&
+           tern__grow(&vocabulary->strings, &vocabulary->strings_capacity, strings_bytes, 1) && grow_slots(vocabulary, n_entries);
+}
+
+bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new) {
+    uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
+    const tern_vocabulary_entry *known = tern__vocabulary_find_hashed(vocabulary, hash, "", 0, string, n_bytes);
+    *is_new = !known;
+    if (known) {
+        vocabulary->entries[known - vocabulary->entries].id = id;
+        return true;
+    }
+    if (n_bytes >= UINT32_MAX || vocabulary->strings_bytes > SIZE_MAX - n_bytes - 1 ||
+        !tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, vocabulary->strings_bytes + n_bytes + 1))
+        return false;
+    char *copy = vocabulary->strings + vocabulary->strings_bytes;
+    if (n_bytes) memcpy(copy, string, n_bytes);
+    copy[n_bytes] = '\0';
+    vocabulary->entries[vocabulary->n_entries] =
+        (tern_vocabulary_entry){.start = vocabulary->strings_bytes, .n_bytes = (uint32_t)n_bytes, .id = id};
+    slot_insert(vocabulary, hash, vocabulary->n_entries);
+    vocabulary->n_entries++;
+    vocabulary->strings_bytes += n_bytes + 1;
+    if (n_bytes > vocabulary->longest_bytes) vocabulary->longest_bytes = n_bytes;
+    return true;
+}
+
+const tern_vocabulary_entry *tern__vocabulary_find_hashed(const tern_vocabulary *vocabulary, uint64_t hash, const char *prefix,
+                                                          size_t n_prefix, const char *string, size_t n_bytes) {
+    if (vocabulary->n_slots == 0) return NULL;
+    for (size_t at = (size_t)(hash >> vocabulary->shift);; at = (at + 1) & (vocabulary->n_slots - 1)) {
+        tern_vocabulary_slot slot = vocabulary->slots[at];
+        if (slot.entry == 0) return NULL;
+        if (slot.hash != (uint32_t)hash) continue;
+        const tern_vocabulary_entry *entry = &vocabulary->entries[slot.entry - 1];
+        const char *candidate = vocabulary->strings + entry->start;
+        if (entry->n_bytes == n_prefix + n_bytes && memcmp(candidate, prefix, n_prefix) == 0 &&
+            memcmp(candidate + n_prefix, string, n_bytes) == 0)
+            return entry;
+    }
+}
+
+const tern_vocabulary_entry *tern__vocabulary_find(const tern_vocabulary *vocabulary, const char *string, size_t n_bytes) {
+    return tern__vocabulary_find_hashed(vocabulary, tern__hash_bytes(TERN_HASH_START, string, n_bytes), "", 0, string, n_bytes);
+}
+
+/* Where the search for an id starts. Ids mostly count up, so neighbours share a cache line. */
+static size_t id_slot(const tern_vocabulary *vocabulary, int32_t id) { return (size_t)(uint32_t)id & (vocabulary->n_slots - 1); }
+
+bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary) {
+    if (!grow_slots(vocabulary, vocabulary->n_entries)) return false;
+    free(vocabulary->id_slots);
+    vocabulary->id_slots = tern__alloc_zero(vocabulary->n_slots, sizeof *vocabulary->id_slots);
+    if (!vocabulary->id_slots) return false;
+    for (size_t i = 0; i < vocabulary->n_entries; i++) {
+        size_t at = id_slot(vocabulary, vocabulary->entries[i].id);
+        while (vocabulary->id_slots[at] != 0 &&
+               vocabulary->entries[vocabulary->id_slots[at] - 1].id != vocabulary->entries[i].id)
+            at = (at + 1) & (vocabulary->n_slots - 1);
+        vocabulary->id_slots[at] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+const tern_vocabulary_entry *tern__vocabulary_find_id(const tern_vocabulary *vocabulary, int32_t id) {
+    if (!vocabulary->id_slots) return NULL;
+    for (size_t at = id_slot(vocabulary, id); vocabulary->id_slots[at] != 0; at = (at + 1) & (vocabulary->n_slots - 1)) {
+        const tern_vocabulary_entry *entry = &vocabulary->entries[vocabulary->id_slots[at] - 1];
+        if (entry->id == id) return entry;
+    }
+    return NULL;
+}

@@ -1,0 +1,110 @@
+"""The tokenizer of libtern through ctypes, for the tests and the benchmark. TERN_LIBRARY names the shared library.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+import ctypes
+import os
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int), ("message", ctypes.c_char * 4096), ("file", ctypes.c_char_p), ("line", ctypes.c_int)]
+
+
+class Text(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_char_p), ("bytes", ctypes.c_size_t)]
+
+
+class EncodeOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("add_special_tokens", ctypes.c_bool), ("max_length", ctypes.c_size_t),
+                ("with_tokens", ctypes.c_bool)]
+
+
+class EncodingArrays(ctypes.Structure):
+    _fields_ = [("n", ctypes.c_size_t), ("ids", ctypes.POINTER(ctypes.c_int32)), ("type_ids", ctypes.POINTER(ctypes.c_int32)),
+                ("special_tokens_mask", ctypes.POINTER(ctypes.c_uint8)), ("offsets", ctypes.POINTER(ctypes.c_uint32)),
+                ("tokens", ctypes.POINTER(ctypes.c_char_p))]
+
+
+class Encoding:
+    """As tokenizers.Encoding, copied out of the library's memory."""
+
+    def __init__(self, arrays):
+        n = arrays.n
+        self.ids, self.type_ids = arrays.ids[:n], arrays.type_ids[:n]
+        self.special_tokens_mask = arrays.special_tokens_mask[:n]
+        flat = arrays.offsets[:2 * n]
+        self.offsets = list(zip(flat[::2], flat[1::2]))
+        self.tokens = [token.decode() for token in arrays.tokens[:n]] if arrays.tokens else None
+
+
+class TernError(Exception):
+    def __init__(self, error):
+        super().__init__(error.message.decode())
+        self.code = error.code
+
+
+def load_library():
+    lib = ctypes.CDLL(os.environ["TERN_LIBRARY"])
+    lib.tern_tokenizer_encode.argtypes = [ctypes.POINTER(EncodingArrays), ctypes.c_void_p, Text, ctypes.POINTER(Text),
+                                          ctypes.POINTER(EncodeOptions), ctypes.POINTER(Error)]
+    lib.tern_tokenizer_load.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p, ctypes.POINTER(Error)]
+    lib.tern_tokenizer_free.argtypes = [ctypes.c_void_p]
+    lib.tern_tokenizer_decode.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32),
+                                          ctypes.c_size_t, ctypes.c_bool, ctypes.POINTER(Error)]
+    lib.tern_free.argtypes = [ctypes.c_void_p]
+    lib.tern_tokenizer_vocab_size.argtypes = [ctypes.c_void_p]
+    lib.tern_tokenizer_vocab_size.restype = ctypes.c_size_t
+    lib.tern_tokenizer_id_to_token.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+    lib.tern_tokenizer_id_to_token.restype = ctypes.c_char_p
+    lib.tern_tokenizer_token_to_id.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    lib.tern_tokenizer_token_to_id.restype = ctypes.c_int32
+    lib.tern_encode_options_default.restype = EncodeOptions
+    lib.tern_encoding_free.argtypes = [ctypes.POINTER(EncodingArrays)]
+    return lib
+
+
+class Tokenizer:
+    def __init__(self, folder):
+        self.lib, self.error = load_library(), Error()
+        self.handle = ctypes.c_void_p()
+        self.check(self.lib.tern_tokenizer_load(ctypes.byref(self.handle), os.fsencode(folder), ctypes.byref(self.error)))
+
+    def __del__(self):
+        self.lib.tern_tokenizer_free(self.handle)
+
+    def check(self, status):
+        if status:
+            raise TernError(self.error)
+
+    def encode(self, text, pair=None, add_special_tokens=True, max_length=0, with_tokens=True):
+        """`text` and `pair`: str, or bytes as they are."""
+        options = self.lib.tern_encode_options_default()
+        options.add_special_tokens, options.max_length, options.with_tokens = add_special_tokens, max_length, with_tokens
+        texts = [t if isinstance(t, (bytes, type(None))) else t.encode() for t in (text, pair)]
+        texts = [None if t is None else Text(t, len(t)) for t in texts]
+        arrays = EncodingArrays()
+        self.check(self.lib.tern_tokenizer_encode(ctypes.byref(arrays), self.handle, texts[0],
+                                                  None if texts[1] is None else ctypes.byref(texts[1]), ctypes.byref(options),
+                                                  ctypes.byref(self.error)))
+        encoding = Encoding(arrays)
+        self.lib.tern_encoding_free(ctypes.byref(arrays))
+        return encoding
+
+    def decode(self, ids, skip_special_tokens=True):
+        out = ctypes.c_void_p()
+        self.check(self.lib.tern_tokenizer_decode(ctypes.byref(out), self.handle, (ctypes.c_int32 * len(ids))(*ids), len(ids),
+                                                  skip_special_tokens, ctypes.byref(self.error)))
+        text = ctypes.string_at(out).decode()
+        self.lib.tern_free(out)
+        return text
+
+    def vocab_size(self):
+        return self.lib.tern_tokenizer_vocab_size(self.handle)
+
+    def id_to_token(self, token_id):
+        token = self.lib.tern_tokenizer_id_to_token(self.handle, token_id)
+        return None if token is None else token.decode()
+
+    def token_to_id(self, token):
+        token_id = self.lib.tern_tokenizer_token_to_id(self.handle, token.encode())
+        return None if token_id < 0 else token_id
