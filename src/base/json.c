@@ -1,7 +1,7 @@
 /* json.c - a strict JSON reader that builds jansson's values, and their text again.
  *
- * The values are jansson's, the reading is not: the parser of jansson 2.14 ignores a failed allocation while it collects a string or a
- * number, then runs past the end of what it has, or ends the process. Here that is an error. Refused beside what RFC 8259 refuses:
+ * The values are jansson's, the reading is not: when an allocation fails while a string or a number is collected, jansson 2.14's parser
+ * can return another value and no error. Here that is TERN_E_MEMORY. Refused beside what RFC 8259 refuses:
  * duplicate keys, NUL characters in keys, lone surrogates, numbers out of range, deep nesting, a document that is no object or array.
  * NUL characters in strings are let through, since vocabularies hold them: use json_string_length.
  * SPDX-License-Identifier: Apache-2.0 */
