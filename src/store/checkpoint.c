@@ -46,7 +46,7 @@ static void name_list_add(tern_name_list *list, const char *format, ...) {
     va_end(arguments);
     size_t n = strlen(line);
     list->n_names++;
-    if (list->n_left_out > 0 || n >= sizeof list->text - list->n_text) {
+    if (n >= sizeof list->text - list->n_text) {
         list->n_left_out++;
         return;
     }
