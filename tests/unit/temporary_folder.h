@@ -66,6 +66,24 @@ static inline test_path test_file_write(const test_folder *folder, const char *n
     return path;
 }
 
+/* A device that is always full: one of the folder's own where that can be made, so that a fault under test run by root cannot harm
+ * /dev/full; else that. */
+static inline test_path test_full_device(const test_folder *folder) {
+    test_path path = test_path_of(folder, "full");
+    struct stat facts;
+    if (stat("/dev/full", &facts) != 0) fail_msg("there is no /dev/full");
+    if (mknod(path.text, S_IFCHR | 0666, facts.st_rdev) == 0 && access(path.text, W_OK) == 0) {
+        FILE *stream = fopen(path.text, "wb"); /* refused where the folder's file system takes no devices */
+        if (stream) {
+            fclose(stream);
+            return path;
+        }
+    }
+    unlink(path.text);
+    snprintf(path.text, sizeof path.text, "/dev/full");
+    return path;
+}
+
 static inline size_t test_folder_entries(const test_folder *folder) {
     size_t n = 0;
     DIR *stream = opendir(folder->path);

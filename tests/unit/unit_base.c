@@ -409,14 +409,15 @@ static void test_writer(void **state) {
 
 /* A full device: the error comes from the write or the commit, and the device is still one afterwards. */
 static void test_writer_full(void **state) {
-    (void)state;
+    const test_folder *folder = *state;
+    test_path path = test_full_device(folder);
     tern_writer writer;
     tern_error err;
     struct stat facts;
-    assert_int_equal(tern__writer_open(&writer, "/dev/full", &err), TERN_OK);
+    assert_int_equal(tern__writer_open(&writer, path.text, &err), TERN_OK);
     assert_int_equal(tern__writer_write(&writer, "text", 4, &err), TERN_OK);
-    check_failed(tern__writer_commit(&writer, &err), TERN_E_IO, &err, "/dev/full: cannot be written: No space left on device");
-    assert_int_equal(stat("/dev/full", &facts), 0);
+    check_failed(tern__writer_commit(&writer, &err), TERN_E_IO, &err, "/full: cannot be written: No space left on device");
+    assert_int_equal(stat(path.text, &facts), 0);
     assert_true(S_ISCHR(facts.st_mode));
 }
 
@@ -595,7 +596,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_file_read_and_map, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_paths, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_writer, test_folder_setup, test_folder_teardown),
-        cmocka_unit_test(test_writer_full),
+        cmocka_unit_test_setup_teardown(test_writer_full, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_writer_limit, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_no_permission, test_folder_setup, test_folder_teardown),
         cmocka_unit_test(test_half_all),
