@@ -179,6 +179,8 @@ static void test_json_errors(void **state) {
         {"{\"a\": \"x\ny\"}", "line 1, column 9: expected the rest of a string, found byte 0x0A"},
         {"[\"\xC3\xA9\xC3\xA9\xFF\"]", "line 1, column 5: expected UTF-8, found byte 0xFF"},
         {"[\"\xC0\x80\"]", "column 3: expected UTF-8, found byte 0xC0"},
+        {"[\"\xE0\x9F\xBF\"]", "column 3: expected UTF-8, found byte 0xE0"},
+        {"[\"\xF0\x8F\xBF\xBF\"]", "column 3: expected UTF-8, found byte 0xF0"},
         {"[\"\xED\xA0\x80\"]", "column 3: expected UTF-8, found byte 0xED"},
         {"[\"\xF4\x90\x80\x80\"]", "column 3: expected UTF-8, found byte 0xF4"},
         {"[\"\xE2\x82\"]", "column 3: expected UTF-8, found byte 0xE2"},
@@ -218,6 +220,12 @@ static void test_json_depth(void **state) {
     check_json_fails(text, "line 1, column 513: nested too deeply");
     json_t *json;
     assert_int_equal(tern__json_parse(&json, text + DEPTH - 512, 1024, "x", NULL), TERN_OK);
+    json_decref(json);
+    text[0] = '[';
+    for (size_t i = 1; i <= 2998; i += 3) memcpy(text + i, "[],", 3); /* many beside each other are not deep */
+    memcpy(text + 3001, "0]", 2);
+    assert_int_equal(tern__json_parse(&json, text, 3003, "x", NULL), TERN_OK);
+    assert_int_equal(json_array_size(json), 1001);
     json_decref(json);
 }
 
