@@ -27,17 +27,20 @@ static tern_status read_wordpiece(tern_token_model *out, const json_t *json, con
 
 /* Files of 2020 leave the type out; theirs is told by its fields. */
 static bool is_untyped_wordpiece(const json_t *json) {
-    return json_is_object(json) && !json_object_get(json, "type") && !json_object_get(json, "merges") &&
+    return !json_object_get(json, "type") && !json_object_get(json, "merges") &&
            json_object_get(json, "continuing_subword_prefix") && json_object_get(json, "max_input_chars_per_word");
 }
 
-tern_status tern__token_model_read(tern_token_model *out, const json_t *json, const char *file, tern_error *err) {
+tern_status tern__token_model_check(const json_t *json, const char *file, tern_error *err) {
     tern_json_place place = {.file = file, .part = "model", .type = ""};
-    if (is_untyped_wordpiece(json)) return read_wordpiece(out, json, file, err);
     if (!json_is_object(json)) return TERN_FAIL(err, TERN_E_FORMAT, "%s: \"model\" must be an object", file);
+    if (is_untyped_wordpiece(json)) return TERN_OK;
     TERN_TRY(tern__json_type(&place.type, json, place, err));
-    if (strcmp(place.type, "WordPiece") == 0) return read_wordpiece(out, json, file, err);
-    return tern__json_fail_type(place, err);
+    return strcmp(place.type, "WordPiece") == 0 ? TERN_OK : tern__json_fail_type(place, err);
+}
+
+tern_status tern__token_model_read(tern_token_model *out, const json_t *json, const char *file, tern_error *err) {
+    return read_wordpiece(out, json, file, err);
 }
 
 tern_status tern__token_model_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,

@@ -28,6 +28,8 @@ typedef struct tern_token_model {
     tern_wordpiece wordpiece;
 } tern_token_model;
 
+/* Whether this is a model that can be read: TERN_E_UNSUPPORTED by name when not. */
+tern_status tern__token_model_check(const json_t *json, const char *file, tern_error *err);
 /* The vocabulary is filled apart from the rest of the model's JSON, and before; `out` is left to be freed whether it succeeds or not. */
 tern_status tern__token_model_read(tern_token_model *out, const json_t *json, const char *file, tern_error *err);
 void tern__token_model_free(tern_token_model *model);

@@ -7,20 +7,16 @@
 #include "base/json.h"
 #include "text/json_fields.h"
 #include "text/tokenizer.h"
+#include "text/vocabulary_json.h"
 
-static tern_status read_vocabulary(tern_vocabulary *out, const json_t *model, const char *name, tern_error *err) {
+/* The entries have been read already, and what is left of the object is empty. */
+static tern_status check_vocabulary(tern_vocabulary *vocabulary, const json_t *model, const char *name, tern_error *err) {
     tern_json_place place = {.file = name, .part = "model", .type = ""};
-    json_t *entries, *id;
+    json_t *entries;
     TERN_TRY(tern__json_object(&entries, model, "vocab", place, err));
-    const char *token;
-    if (!tern__vocabulary_reserve(out, json_object_size(entries), 0)) return TERN_FAIL_MEMORY(err, json_object_size(entries) * 32);
-    json_object_foreach(entries, token, id) {
-        int32_t value;
-        bool is_new;
-        TERN_TRY(tern__json_id_value(&value, id, token, place, err));
-        if (!tern__vocabulary_set(out, token, strlen(token), value, &is_new)) return TERN_FAIL_MEMORY(err, strlen(token));
-    }
-    if (!tern__vocabulary_index_ids(out)) return TERN_FAIL_MEMORY(err, out->n_slots * sizeof *out->id_slots);
+    if (json_object_size(entries) > 0)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: the keys \"model\" and \"vocab\" must be written without escapes", name);
+    if (!tern__vocabulary_index_ids(vocabulary)) return TERN_FAIL_MEMORY(err, vocabulary->n_slots * sizeof *vocabulary->id_slots);
     return TERN_OK;
 }
 
@@ -60,22 +56,27 @@ static tern_status read_tokenizer(tern_tokenizer *tokenizer, const json_t *root,
     TERN_TRY(tern__pre_tokenizer_read(&tokenizer->pre_tokenizer, json_object_get(root, "pre_tokenizer"), name, err));
     TERN_TRY(tern__post_processor_read(&tokenizer->post_processor, json_object_get(root, "post_processor"), name, err));
     TERN_TRY(tern__decoder_read(&tokenizer->decoder, json_object_get(root, "decoder"), name, err));
-    TERN_TRY(read_vocabulary(&tokenizer->model.vocabulary, model, name, err));
+    TERN_TRY(tern__token_model_check(model, name, err));
+    TERN_TRY(check_vocabulary(&tokenizer->model.vocabulary, model, name, err));
     TERN_TRY(tern__token_model_read(&tokenizer->model, model, name, err));
     return read_added_tokens(tokenizer, json_object_get(root, "added_tokens"), name, err);
 }
 
-tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
-    *out = NULL;
+static tern_status parse_tokenizer(tern_tokenizer *tokenizer, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+    TERN_TRY(tern__vocabulary_take_json(&tokenizer->model.vocabulary, bytes, n_bytes, name, err));
     json_t *root;
     TERN_TRY(tern__json_parse(&root, bytes, n_bytes, name, err));
-    tern_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
-    tern_status status = tokenizer ? read_tokenizer(tokenizer, root, name, err) : TERN_FAIL_MEMORY(err, sizeof *tokenizer);
+    tern_status status = read_tokenizer(tokenizer, root, name, err);
     json_decref(root);
-    if (status != TERN_OK) {
-        tern_tokenizer_free(tokenizer);
-        return status;
-    }
-    *out = tokenizer;
-    return TERN_OK;
+    return status;
+}
+
+tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+    *out = NULL;
+    tern_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (!tokenizer) return TERN_FAIL_MEMORY(err, sizeof *tokenizer);
+    tern_status status = parse_tokenizer(tokenizer, bytes, n_bytes, name, err);
+    if (status == TERN_OK) *out = tokenizer;
+    else tern_tokenizer_free(tokenizer);
+    return status;
 }
