@@ -183,20 +183,6 @@ static tern_status skip_digits(tern_json_reader *reader) {
     return TERN_OK;
 }
 
-/* A whole number of int64_t, taken digit by digit as a negative one, of which there is one more. */
-static tern_status make_integer(json_t **out, const tern_json_reader *reader, const char *number) {
-    bool is_negative = *number == '-';
-    int64_t value = 0;
-    for (const char *c = number + is_negative; c < reader->at; c++) {
-        int digit = *c - '0';
-        if (value < (INT64_MIN + digit) / 10) return fail_at(reader, number, "an integer out of range");
-        value = value * 10 - digit;
-    }
-    if (!is_negative && value == INT64_MIN) return fail_at(reader, number, "an integer out of range");
-    *out = json_integer(is_negative ? value : -value);
-    return *out ? TERN_OK : fail_memory(reader);
-}
-
 static tern_status make_real(json_t **out, tern_json_reader *reader, const char *number) {
     size_t offset = reader->n_text;
     if (!push_text(reader, number, (size_t)(reader->at - number)) || !push_text(reader, "", 1)) return fail_memory(reader);
@@ -204,6 +190,21 @@ static tern_status make_real(json_t **out, tern_json_reader *reader, const char 
     reader->n_text = offset;
     if (!isfinite(value)) return fail_at(reader, number, "a number out of range");
     *out = json_real(value);
+    return *out ? TERN_OK : fail_memory(reader);
+}
+
+/* Digit by digit as a negative number, of which there is one more. Past int64_t it becomes a real number, as 10^30 does, which
+ * transformers writes where there is no limit. */
+static tern_status make_integer(json_t **out, tern_json_reader *reader, const char *number) {
+    bool is_negative = *number == '-';
+    int64_t value = 0;
+    for (const char *c = number + is_negative; c < reader->at; c++) {
+        int digit = *c - '0';
+        if (value < (INT64_MIN + digit) / 10) return make_real(out, reader, number);
+        value = value * 10 - digit;
+    }
+    if (!is_negative && value == INT64_MIN) return make_real(out, reader, number);
+    *out = json_integer(is_negative ? value : -value);
     return *out ? TERN_OK : fail_memory(reader);
 }
 

@@ -134,15 +134,16 @@ static tern_status read_model_max_length(const char *folder, int64_t *out, tern_
     return status;
 }
 
-static bool has_tokenizer(const char *folder) {
+static tern_status find_tokenizer(bool *found, const char *folder, tern_error *err) {
     static const char *const files[] = {"tokenizer.json", "vocab.txt"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof files / sizeof *files && !found; i++) {
+    *found = false;
+    for (size_t i = 0; i < sizeof files / sizeof *files && !*found; i++) {
         char *path = tern__path_join(folder, files[i]);
-        found = path != NULL && tern__file_exists(path);
+        if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(files[i]) + 2);
+        *found = tern__file_exists(path);
         free(path);
     }
-    return found;
+    return TERN_OK;
 }
 
 /* A folder without a tokenizer still runs forward. */
@@ -153,7 +154,9 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     if (limit == 0) limit = model_max_length;
     const int64_t positions = model->folder.facts.max_position_embeddings;
     model->max_seq_length = limit < positions ? limit : positions;
-    return has_tokenizer(folder) ? tern_tokenizer_load(&model->tokenizer, folder, err) : TERN_OK;
+    bool has_tokenizer = false;
+    TERN_TRY(find_tokenizer(&has_tokenizer, folder, err));
+    return has_tokenizer ? tern_tokenizer_load(&model->tokenizer, folder, err) : TERN_OK;
 }
 
 /* ---- The device ---- */

@@ -195,9 +195,6 @@ static void test_json_errors(void **state) {
         {"[-]", "column 3: expected a digit, found ']'"},
         {"[1e]", "column 4: expected a digit, found ']'"},
         {"[+1]", "column 2: expected a value, found '+'"},
-        {"[9223372036854775808]", "column 2: an integer out of range"},
-        {"[-9223372036854775809]", "column 2: an integer out of range"},
-        {"[99999999999999999999999]", "column 2: an integer out of range"},
         {"[1e999]", "column 2: a number out of range"},
         {"[NaN]", "column 2: expected a value, found 'N'"},
         {"[nul]", "column 2: expected a value, found 'n'"},
@@ -257,6 +254,23 @@ static void test_json_values(void **state) {
     json_t *json;
     assert_int_equal(tern__json_parse(&json, "[\"a\\u0000b\"]", 12, "x", NULL), TERN_OK);
     assert_int_equal(json_string_length(json_array_get(json, 0)), 3);
+    json_decref(json);
+}
+
+/* Integers that int64_t cannot hold become real numbers; the largest that it can do not. */
+static void test_json_large_integers(void **state) {
+    (void)state;
+    static const char document[] = "[9223372036854775807, -9223372036854775808, 9223372036854775808, -9223372036854775809,"
+                                   " 1000000000000000019884624838656]";
+    static const double reals[] = {0x1p63, -0x1p63, 1e30};
+    json_t *json;
+    assert_int_equal(tern__json_parse(&json, document, strlen(document), "x", NULL), TERN_OK);
+    assert_true(json_integer_value(json_array_get(json, 0)) == INT64_MAX);
+    assert_true(json_integer_value(json_array_get(json, 1)) == INT64_MIN);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(json_is_real(json_array_get(json, i + 2)));
+        assert_true(json_real_value(json_array_get(json, i + 2)) == reals[i]);
+    }
     json_decref(json);
 }
 
@@ -598,6 +612,7 @@ int main(void) {
         cmocka_unit_test(test_json_errors),
         cmocka_unit_test(test_json_depth),
         cmocka_unit_test(test_json_values),
+        cmocka_unit_test(test_json_large_integers),
         cmocka_unit_test(test_json_truncated),
         cmocka_unit_test(test_json_dump),
         cmocka_unit_test_setup_teardown(test_json_load, test_folder_setup, test_folder_teardown),
