@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 
@@ -193,6 +194,8 @@ def test_lines():
     texts = [f["offsets"][-1][1] for f in done("tokenize", MODEL, "--json", "--no-special", stdin=b"a\0b c\nab\0\0c\n\0\n x\n").json()
              if f["offsets"]]
     check(texts == [5, 5, 2], "lines: NUL bytes are text and count in offsets", texts)
+    (found,) = done("similarity", MODEL, "--json", stdin=b"a\r\nb\rc\r\n\r\r\nlast\r").json()
+    check(found["texts"] == ["a", "b\rc", "\r", "last\r"], "lines: one carriage return before a line feed is not text", found["texts"])
     long = b"word " * 200_000
     (f,) = done("tokenize", MODEL, "--json", stdin=long).json()
     check(len(f["ids"]) == 200_002 and f["offsets"][-2] == [999_995, 999_999], "lines: one line of 1 MB", len(f["ids"]))
@@ -293,6 +296,9 @@ def test_stream(scratch):
         for word in words:
             process.stdin.write(word.encode() + b"\n")
             process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], 30)
+            if not ready:
+                break
             answers.append(json.loads(process.stdout.readline()))
         process.stdin.close()
         check(process.wait(60) == 0 and len(answers) == len(words) and process.stdout.read() == b"",
@@ -390,7 +396,7 @@ def test_init(scratch):
     check(a["model.safetensors"] != c["model.safetensors"] != d["model.safetensors"], "init: other bytes for another seed")
     (report,) = done("info", scratch / "a", "--json", "--weights").json()
     check(report["weight_counts"]["used"] == len(report["weights"]), "init: every weight is there and used", report["weight_counts"])
-    vectors = embed(scratch / "a", ["some text", "other words"])
+    vectors = embed(scratch / "a", ["1 + 2", "(73)"])
     check(np.isfinite(vectors).all() and (vectors[0] != vectors[1]).any(), "init: the folder embeds")
     check_fails("init into a folder that holds a checkpoint", tern("init", config, "--output", scratch / "a"), "already holds")
     check(folder_bytes(scratch / "a") == a, "init leaves that folder alone")

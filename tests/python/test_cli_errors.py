@@ -260,8 +260,12 @@ def test_full_disk(scratch):
     result = tern("init", TINY / "config.json", "--output", scratch / "random", preexec_fn=with_file_limit(10_000), restore_signals=False)
     check_fails("init on a disk that fills up", result, "model.safetensors", "cannot be written")
     check(not (scratch / "random" / "model.safetensors").exists(), "init: no half-written weights")
-    for path, reason in ((scratch / "no" / "where.npy", "No such file"), (scratch, "directory"), ("/dev/stdout", "pipe")):
-        check_fails(f"embed --output to {'a folder' if path == scratch else Path(path).name}", tern("embed", TINY, "abc", "--output", path), reason)
+    for what, path, reason in (("a folder that is not there", scratch / "no" / "where.npy", "No such file"), ("a folder", scratch, "directory")):
+        check_fails(f"embed --output to {what}", tern("embed", TINY, "abc", "--output", path), reason)
+    os.mkfifo(scratch / "pipe")
+    reader = os.open(scratch / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    check_fails("embed --output to a pipe", tern("embed", TINY, "abc", "--output", scratch / "pipe"), "pipe cannot go back")
+    os.close(reader)
 
 
 def test_pipes(scratch):
