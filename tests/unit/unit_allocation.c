@@ -422,6 +422,18 @@ static const char tokenizer_json[] =
     "\"b\": 6,"
     " \"##b\": 7, \"c\": 8, \"ecole\": 9, \"na\": 10, \"##ive\": 11, \",\": 12, \"!\": 13}}}";
 
+/* tiny/ as sentence-transformers has it. */
+static void make_modules(void) {
+    static const char modules[] =
+        "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
+        " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"},"
+        " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]";
+    assert_int_equal(mkdir(in_folder("tiny/1_Pooling").text, 0755), 0);
+    write_text("tiny/modules.json", modules);
+    write_text("tiny/1_Pooling/config.json", "{\"word_embedding_dimension\": 12, \"pooling_mode_mean_tokens\": true}");
+    write_text("tiny/sentence_bert_config.json", "{\"max_seq_length\": 8, \"do_lower_case\": false}");
+}
+
 /* The state of the group stays empty, so that each test gets its own, the scenario. */
 static int set_up(void **state) {
     (void)state;
@@ -433,6 +445,7 @@ static int set_up(void **state) {
     if (tern_checkpoint_init(in_folder("config.json").text, 1, in_folder("tiny").text, &err) != TERN_OK) fail_msg("%s", err.message);
     assert_int_equal(mkdir(in_folder("tokenizer").text, 0755), 0);
     write_text("tokenizer/tokenizer.json", tokenizer_json);
+    make_modules();
     make_words();
     make_sharded("sharded", true);
     make_sharded("wrong", false);
