@@ -26,14 +26,14 @@ static bool copy_into_arena(tern_arena *arena, tern_text *out, const unsigned ch
 }
 
 /* Set token->normalized_form when it differs from the content. */
-static tern_status normalize_content(tern_added_tokens *added, tern_added_token *token, const tern_normalizer *normalizer,
-                                     const char *file, tern_error *err) {
+static tern_status normalize_content(tern_added_tokens *added, tern_added_token *token, const tern_normalizer *normalizer, const char *file,
+                                     tern_error *err) {
     tern_normalized form = {0};
     const unsigned char *content = (const unsigned char *)token->content.data;
-    tern_status status = tern__normalize(&form, normalizer, content, token->content.bytes, 0, err);
+    tern_status status = tern__normalizer_run(&form, normalizer, content, token->content.bytes, 0, err);
     if (status == TERN_OK && form.n_bytes == 0)
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: added token \"%s\", of which the normalizer leaves nothing, is not supported", file,
-                           token->content.data);
+        status = TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: added token \"%s\", of which the normalizer leaves nothing, is not supported",
+                           file, token->content.data);
     if (status == TERN_OK && (form.n_bytes != token->content.bytes || memcmp(form.bytes, content, form.n_bytes) != 0) &&
         !copy_into_arena(&added->arena, &token->normalized_form, form.bytes, form.n_bytes))
         status = TERN_FAIL_MEMORY(err, form.n_bytes);
@@ -46,8 +46,7 @@ tern_status tern__added_tokens_add(tern_added_tokens *added, const tern_added_to
     if (token->content.bytes == 0) return TERN_OK;
     tern_added_token copy = *token;
     const tern_vocabulary_entry *known = tern__vocabulary_find(&added->names, token->content.data, token->content.bytes);
-    const tern_vocabulary_entry *entry =
-        known ? known : tern__vocabulary_find(vocabulary, token->content.data, token->content.bytes);
+    const tern_vocabulary_entry *entry = known ? known : tern__vocabulary_find(vocabulary, token->content.data, token->content.bytes);
     if (!entry && *next_id == INT32_MAX) return TERN_FAIL(err, TERN_E_FORMAT, "%s: too many added tokens", file);
     copy.id = entry ? entry->id : (*next_id)++;
     size_t index = known ? (size_t)(known - added->names.entries) : added->names.n_entries;

@@ -37,7 +37,8 @@ typedef struct tern_added_tokens {
 
 void tern__added_tokens_free(tern_added_tokens *added);
 
-/* Add one; its id is that of the vocabulary, else *next_id, which then counts up. What `token` points at is copied. `file` is for messages. */
+/* Add one; its id is that of the vocabulary, else *next_id, which then counts up. What `token` points at is copied. `file` is for messages.
+ */
 tern_status tern__added_tokens_add(tern_added_tokens *added, const tern_added_token *token, const tern_vocabulary *vocabulary,
                                    const tern_normalizer *normalizer, int32_t *next_id, const char *file, tern_error *err);
 /* To be called when all are in. */
@@ -53,7 +54,8 @@ typedef struct tern_added_piece {
     size_t start, end;
 } tern_added_piece;
 
-/* Walks through a text:  tern_added_split split = {.matcher = .., .text = .., .n_bytes = ..}; while (tern__added_split_next(&split, &piece)) */
+/* Walks through a text:  tern_added_split split = {.matcher = .., .text = .., .n_bytes = ..}; while (tern__added_split_next(&split,
+ * &piece)) */
 typedef struct tern_added_split {
     const tern_added_matcher *matcher;
     const unsigned char *text;

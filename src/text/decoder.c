@@ -56,7 +56,7 @@ static size_t replace_in_place(char *text, size_t n_bytes, const char *from, con
 /* The rules run one after the other over one token with the space before it. */
 static size_t clean_up_token(char *text, size_t n_bytes) {
     static const char *const rules[][2] = {
-        {" .", "."},     {" ?", "?"},     {" !", "!"},           {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
         {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
     };
     if (!memchr(text, ' ', n_bytes)) return n_bytes;
@@ -90,7 +90,9 @@ tern_status tern__decoder_join(char **out, const tern_decoder *decoder, const te
     size_t n = 0;
     for (size_t i = 0; i < n_tokens; i++) {
         switch (decoder->kind) {
-        case TERN_DECODER_WORDPIECE: n += write_wordpiece(text + n, decoder, tokens[i], i == 0); break;
+        case TERN_DECODER_WORDPIECE:
+            n += write_wordpiece(text + n, decoder, tokens[i], i == 0);
+            break;
         case TERN_DECODER_NONE:
             if (i > 0) text[n++] = ' ';
             memcpy(text + n, tokens[i].data, tokens[i].bytes);

@@ -10,8 +10,8 @@
 /* Where an object stands: "tokenizer.json: normalizer BertNormalizer". */
 typedef struct tern_json_place {
     const char *file;
-    const char *part;  /* "normalizer" */
-    const char *type;  /* "BertNormalizer"; "" where there is none */
+    const char *part; /* "normalizer" */
+    const char *type; /* "BertNormalizer"; "" where there is none */
 } tern_json_place;
 
 /* A required field; TERN_E_FORMAT when it is missing or of another kind. What is read lives as long as the object. */

@@ -82,14 +82,16 @@ static tern_status keep_text(tern_normalized *out, const unsigned char *text, si
     return TERN_OK;
 }
 
-tern_status tern__normalize(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
+tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
                             uint32_t first, tern_error *err) {
     out->first = first;
     out->n_bytes = 0;
     out->origins = NULL;
     switch (normalizer->kind) {
-    case TERN_NORMALIZER_BERT: return tern__bert_normalize(out, &normalizer->bert, text, n_bytes, err);
-    case TERN_NORMALIZER_NONE: break;
+    case TERN_NORMALIZER_BERT:
+        return tern__bert_normalize(out, &normalizer->bert, text, n_bytes, err);
+    case TERN_NORMALIZER_NONE:
+        break;
     }
     return keep_text(out, text, n_bytes, err);
 }

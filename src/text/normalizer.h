@@ -46,11 +46,10 @@ typedef struct tern_normalizer {
 /* `json` may be null or absent: none. */
 tern_status tern__normalizer_read(tern_normalizer *out, const json_t *json, const char *file, tern_error *err);
 /* strip_accents NULL: as lowercase. */
-void tern__normalizer_set_bert(tern_normalizer *out, bool clean_text, bool handle_chinese_chars, const bool *strip_accents,
-                               bool lowercase);
+void tern__normalizer_set_bert(tern_normalizer *out, bool clean_text, bool handle_chinese_chars, const bool *strip_accents, bool lowercase);
 
 /* Normalize `text`, which is well-formed UTF-8 of at most INT32_MAX bytes and starts at code point `first` of the whole text. */
-tern_status tern__normalize(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
+tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
                             uint32_t first, tern_error *err);
 
 /* For normalizers: room for n_bytes more behind what is there, with origins or without. */

@@ -37,10 +37,8 @@ tern_status tern__post_processor_set_bert(tern_post_processor *out, tern_special
     TERN_TRY(new_template(out, &out->single, 3, err));
     TERN_TRY(new_template(out, &out->pair, 5, err));
     tern_template_piece pieces[5] = {
-        {.sequence = -1, .type_id = 0, .special_tokens = &tokens[0], .n_special_tokens = 1},
-        {.sequence = 0, .type_id = 0},
-        {.sequence = -1, .type_id = 0, .special_tokens = &tokens[1], .n_special_tokens = 1},
-        {.sequence = 1, .type_id = 1},
+        {.sequence = -1, .type_id = 0, .special_tokens = &tokens[0], .n_special_tokens = 1}, {.sequence = 0, .type_id = 0},
+        {.sequence = -1, .type_id = 0, .special_tokens = &tokens[1], .n_special_tokens = 1}, {.sequence = 1, .type_id = 1},
         {.sequence = -1, .type_id = 1, .special_tokens = &tokens[1], .n_special_tokens = 1},
     };
     memcpy(out->single.pieces, pieces, 3 * sizeof *pieces);
@@ -104,8 +102,8 @@ static tern_status read_special_tokens(tern_post_processor *out, tern_template_p
 }
 
 /* {"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": "[CLS]", "type_id": 0}} */
-static tern_status read_template_piece(tern_post_processor *out, tern_template_piece *piece, const json_t *json, const json_t *special_tokens,
-                                       tern_json_place place, tern_error *err) {
+static tern_status read_template_piece(tern_post_processor *out, tern_template_piece *piece, const json_t *json,
+                                       const json_t *special_tokens, tern_json_place place, tern_error *err) {
     *piece = (tern_template_piece){.sequence = -1};
     const json_t *sequence = json_object_get(json, "Sequence");
     const json_t *special = json_object_get(json, "SpecialToken");

@@ -59,8 +59,12 @@ tern_status tern__pre_tokenize(tern_spans *out, const tern_pre_tokenizer *pre_to
     bool is_done = false;
     out->n = 0;
     switch (pre_tokenizer->kind) {
-    case TERN_PRE_TOKENIZER_NONE: is_done = add_span(out, start, end); break;
-    case TERN_PRE_TOKENIZER_BERT: is_done = split_bert(out, pre_tokenizer->ascii, text->bytes, start, end); break;
+    case TERN_PRE_TOKENIZER_NONE:
+        is_done = add_span(out, start, end);
+        break;
+    case TERN_PRE_TOKENIZER_BERT:
+        is_done = split_bert(out, pre_tokenizer->ascii, text->bytes, start, end);
+        break;
     }
     return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, out->capacity * 2 * sizeof *out->items);
 }

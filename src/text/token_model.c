@@ -27,8 +27,8 @@ static tern_status read_wordpiece(tern_token_model *out, const json_t *json, con
 
 /* Files of 2020 leave the type out; theirs is told by its fields. */
 static bool is_untyped_wordpiece(const json_t *json) {
-    return !json_object_get(json, "type") && !json_object_get(json, "merges") &&
-           json_object_get(json, "continuing_subword_prefix") && json_object_get(json, "max_input_chars_per_word");
+    return !json_object_get(json, "type") && !json_object_get(json, "merges") && json_object_get(json, "continuing_subword_prefix") &&
+           json_object_get(json, "max_input_chars_per_word");
 }
 
 tern_status tern__token_model_check(const json_t *json, const char *file, tern_error *err) {
@@ -46,7 +46,8 @@ tern_status tern__token_model_read(tern_token_model *out, const json_t *json, co
 tern_status tern__token_model_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,
                                        const tern_spans *spans, tern_error *err) {
     switch (model->kind) {
-    case TERN_TOKEN_MODEL_WORDPIECE: break;
+    case TERN_TOKEN_MODEL_WORDPIECE:
+        break;
     }
     return tern__wordpiece_tokenize(model, out, bytes, spans, err);
 }

@@ -104,7 +104,7 @@ static tern_status encode_words(tern_encoder *encoder, tern_token_list *list, si
 static tern_status encode_piece(tern_encoder *encoder, tern_token_list *list, const unsigned char *text, size_t n_bytes, uint32_t first,
                                 tern_error *err) {
     tern_normalized *normalized = &encoder->normalized;
-    TERN_TRY(tern__normalize(normalized, &encoder->tokenizer->normalizer, text, n_bytes, first, err));
+    TERN_TRY(tern__normalizer_run(normalized, &encoder->tokenizer->normalizer, text, n_bytes, first, err));
     tern_added_split split = {
         .matcher = &encoder->tokenizer->added_tokens.normalized, .text = normalized->bytes, .n_bytes = normalized->n_bytes};
     for (tern_added_piece piece; tern__added_split_next(&split, &piece);) {

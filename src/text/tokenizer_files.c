@@ -17,14 +17,14 @@ static const char *const token_keys[N_NAMED] = {"bos_token", "eos_token", "unk_t
 static const char *const token_defaults[N_NAMED] = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
 
 /* Classes whose tokens are made as BertTokenizer's; each also with "Fast" behind it. */
-static const char *const bert_classes[] = {"BertTokenizer",       "DistilBertTokenizer", "ElectraTokenizer",  "MobileBertTokenizer",
-                                           "ConvBertTokenizer",   "LayoutLMTokenizer",   "LxmertTokenizer",   "SqueezeBertTokenizer",
-                                           "RetriBertTokenizer",  "DPRReaderTokenizer",  "DPRContextEncoderTokenizer",
-                                           "DPRQuestionEncoderTokenizer"};
+static const char *const bert_classes[] = {"BertTokenizer",       "DistilBertTokenizer",        "ElectraTokenizer",
+                                           "MobileBertTokenizer", "ConvBertTokenizer",          "LayoutLMTokenizer",
+                                           "LxmertTokenizer",     "SqueezeBertTokenizer",       "RetriBertTokenizer",
+                                           "DPRReaderTokenizer",  "DPRContextEncoderTokenizer", "DPRQuestionEncoderTokenizer"};
 
 #define CONFIG_FILE "tokenizer_config.json"
-#define MAP_FILE "special_tokens_map.json"
-#define ADDED_FILE "added_tokens.json"
+#define MAP_FILE    "special_tokens_map.json"
+#define ADDED_FILE  "added_tokens.json"
 
 /* The files as read; NULL where there is none. */
 typedef struct tern_vocab_folder {

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TERN_UNICODE_MAX_UTF8 4          /* bytes of one code point */
+#define TERN_UNICODE_MAX_UTF8          4 /* bytes of one code point */
 #define TERN_UNICODE_MAX_DECOMPOSITION 4 /* code points */
-#define TERN_UNICODE_MAX_LOWER 2         /* code points */
+#define TERN_UNICODE_MAX_LOWER         2 /* code points */
 
 /* Bytes of the longest prefix of `text` that is well-formed UTF-8 (no surrogates, nothing overlong); n_bytes when all is. */
 size_t tern__utf8_valid_prefix(const unsigned char *text, size_t n_bytes);
@@ -33,13 +33,13 @@ static inline bool tern__utf8_is_continuation(unsigned char byte) { return (byte
 
 /* What is known of a code point. The questions are Hugging Face's, so some differ from today's Unicode. */
 typedef enum tern_unicode_flag {
-    TERN_UNICODE_DROPPED = 1,      /* BertNormalizer's clean_text removes it: controls, formats, private use, NUL, U+FFFD */
-    TERN_UNICODE_SPACE = 2,        /* White_Space */
-    TERN_UNICODE_PUNCTUATION = 4,  /* BertPreTokenizer's: category P, and ASCII symbols */
-    TERN_UNICODE_NONSPACING = 8,   /* category Mn; only told of what does not decompose */
-    TERN_UNICODE_WORD = 16,        /* \w of a regular expression */
-    TERN_UNICODE_LOWERED = 32,     /* tern__unicode_lower changes it */
-    TERN_UNICODE_DECOMPOSED = 64   /* tern__unicode_decompose changes it, and it is no Hangul syllable */
+    TERN_UNICODE_DROPPED = 1,     /* BertNormalizer's clean_text removes it: controls, formats, private use, NUL, U+FFFD */
+    TERN_UNICODE_SPACE = 2,       /* White_Space */
+    TERN_UNICODE_PUNCTUATION = 4, /* BertPreTokenizer's: category P, and ASCII symbols */
+    TERN_UNICODE_NONSPACING = 8,  /* category Mn; only told of what does not decompose */
+    TERN_UNICODE_WORD = 16,       /* \w of a regular expression */
+    TERN_UNICODE_LOWERED = 32,    /* tern__unicode_lower changes it */
+    TERN_UNICODE_DECOMPOSED = 64  /* tern__unicode_decompose changes it, and it is no Hangul syllable */
 } tern_unicode_flag;
 
 typedef struct tern_unicode_record {

@@ -103,8 +103,7 @@ bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary) {
     if (!vocabulary->id_slots) return false;
     for (size_t i = 0; i < vocabulary->n_entries; i++) {
         size_t at = id_slot(vocabulary, vocabulary->entries[i].id);
-        while (vocabulary->id_slots[at] != 0 &&
-               vocabulary->entries[vocabulary->id_slots[at] - 1].id != vocabulary->entries[i].id)
+        while (vocabulary->id_slots[at] != 0 && vocabulary->entries[vocabulary->id_slots[at] - 1].id != vocabulary->entries[i].id)
             at = (at + 1) & (vocabulary->n_slots - 1);
         vocabulary->id_slots[at] = (uint32_t)i + 1;
     }

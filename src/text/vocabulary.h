@@ -49,7 +49,7 @@ static inline const char *tern__vocabulary_string(const tern_vocabulary *vocabul
     return vocabulary->strings + entry->start;
 }
 
-#define TERN_HASH_START UINT64_C(0xCBF29CE484222325)
+#define TERN_HASH_START  UINT64_C(0xCBF29CE484222325)
 #define TERN_HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 static inline uint64_t tern__hash_byte(uint64_t hash, unsigned char byte) { return (hash ^ byte) * TERN_HASH_FACTOR; }
 uint64_t tern__hash_bytes(uint64_t hash, const char *bytes, size_t n_bytes);

@@ -94,7 +94,8 @@ static bool read_hex(const char *text, size_t n_bytes, uint32_t *value) {
     return true;
 }
 
-/* The escape at `text`, behind its backslash, as UTF-8; returns bytes read, 0 when it is none. What is written is shorter than what is read. */
+/* The escape at `text`, behind its backslash, as UTF-8; returns bytes read, 0 when it is none. What is written is shorter than what is
+ * read. */
 static size_t read_escape(const char *text, size_t n_bytes, unsigned char *out, size_t *n_out) {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     const char *simple = n_bytes > 0 && text[0] ? strchr(names, text[0]) : NULL;
@@ -168,7 +169,8 @@ static tern_status read_entries(tern_json_scan *scan, tern_vocabulary *out) {
 
 tern_status tern__vocabulary_take_json(tern_vocabulary *out, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
     tern_json_scan scan = {.bytes = bytes, .n_bytes = n_bytes, .name = name, .err = err};
-    if (!take_byte(&scan, '{') || !find_key(&scan, "model") || !take_byte(&scan, '{') || !find_key(&scan, "vocab") || !take_byte(&scan, '{'))
+    if (!take_byte(&scan, '{') || !find_key(&scan, "model") || !take_byte(&scan, '{') || !find_key(&scan, "vocab") ||
+        !take_byte(&scan, '{'))
         return TERN_OK;
     size_t start = scan.at;
     size_t n_valid = tern__utf8_valid_prefix((unsigned char *)bytes + start, n_bytes - start);

@@ -48,8 +48,7 @@ static const tern_vocabulary_entry *find_longest(size_t *n_matched, const tern_v
     for (size_t n = 1; n <= longest; n++) {
         hash = tern__hash_byte(hash, rest[n - 1]);
         if (tern__utf8_is_continuation(rest[n])) continue; /* rest[longest] is inside the word: longest < n_rest */
-        const tern_vocabulary_entry *entry =
-            tern__vocabulary_find_hashed(vocabulary, hash, prefix, n_prefix, (const char *)rest, n);
+        const tern_vocabulary_entry *entry = tern__vocabulary_find_hashed(vocabulary, hash, prefix, n_prefix, (const char *)rest, n);
         if (!entry) continue;
         best = entry;
         *n_matched = n;

@@ -168,7 +168,8 @@ static void test_bad_files(void **state) {
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"voc\\u0061b\":{\"a\":1}}}", "without escapes", TERN_E_UNSUPPORTED},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":1}},\n\"a\":}", "line 2, column 5", TERN_E_FORMAT},
         {"tokenizer.json", "{\"model\":{\"vocab\":{}},\"model\":{}}", "line 1, column 23: a key that is there already", TERN_E_FORMAT},
-        {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0.5]]}}", "model Unigram is not supported", TERN_E_UNSUPPORTED},
+        {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0.5]]}}", "model Unigram is not supported",
+         TERN_E_UNSUPPORTED},
         {"tokenizer.json", "{\"normalizer\":{\"type\":\"NFKC\"}}", "normalizer NFKC is not supported", TERN_E_UNSUPPORTED},
         {"tokenizer.json", "{\"normalizer\":{}}", "\"type\" is missing", TERN_E_FORMAT},
         {"tokenizer.json", "{\"normalizer\":7}", "must be an object or null", TERN_E_FORMAT},
@@ -204,8 +205,7 @@ static tern_status encode(tern_tokenizer *tokenizer, const char *text, size_t n_
     tern_encoding encoding;
     tern_encode_options options = tern_encode_options_default();
     options.max_length = max_length;
-    tern_status status =
-        tern_tokenizer_encode(&encoding, tokenizer, (tern_text){.data = text, .bytes = n_bytes}, NULL, &options, err);
+    tern_status status = tern_tokenizer_encode(&encoding, tokenizer, (tern_text){.data = text, .bytes = n_bytes}, NULL, &options, err);
     if (status != TERN_OK) assert_null(encoding.ids);
     tern_encoding_free(&encoding);
     return status;
