@@ -13,7 +13,7 @@ typedef struct shape_text {
     char text[TERN_MAX_RANK * 22 + 3];
 } shape_text;
 
-static shape_text format_shape(const int64_t *shape, int rank) {
+static shape_text describe_shape(const int64_t *shape, int rank) {
     shape_text out = {"["};
     size_t n = 1;
     for (int i = 0; i < rank; i++) n += (size_t)snprintf(out.text + n, sizeof out.text - n, "%s%" PRId64, i > 0 ? ", " : "", shape[i]);
@@ -32,14 +32,14 @@ typedef struct forward_inputs {
 } forward_inputs;
 
 static int check_input_tensor(const char *path, const tern_tensor *tensor, const tern_tensor *ids) {
-    const shape_text shape = format_shape(tensor->shape, tensor->rank);
+    const shape_text shape = describe_shape(tensor->shape, tensor->rank);
     if (tensor->dtype != TERN_DTYPE_I64 && tensor->dtype != TERN_DTYPE_I32)
         return tern__cli_fail("%s: tensor \"%s\" has dtype %s; it must be I64 or I32", path, tensor->name, tern_dtype_name(tensor->dtype));
     if (tensor->rank != 2)
         return tern__cli_fail("%s: tensor \"%s\" has shape %s; it must be [batch, tokens]", path, tensor->name, shape.text);
     if (tensor->shape[0] != ids->shape[0] || tensor->shape[1] != ids->shape[1])
         return tern__cli_fail("%s: tensor \"%s\" has shape %s, not that of input_ids, %s", path, tensor->name, shape.text,
-                              format_shape(ids->shape, ids->rank).text);
+                              describe_shape(ids->shape, ids->rank).text);
     return TERN_CLI_DONE;
 }
 
@@ -109,7 +109,7 @@ static int add_output(forward_outputs *out, const tern_model *model, const tern_
         n *= size;
     }
     float *data = calloc(n != 0 ? n : 1, sizeof *data);
-    if (data == NULL) return tern__cli_fail("out of memory for %s %s", name, format_shape(tensor->shape, tensor->rank).text);
+    if (data == NULL) return tern__cli_fail("out of memory for %s %s", name, describe_shape(tensor->shape, tensor->rank).text);
     tensor->data = data;
     out->wanted[out->n++] = (tern_forward_output){.name = name, .data = data};
     return TERN_CLI_DONE;
@@ -151,7 +151,7 @@ static int run_and_save(tern_model *model, const forward_command *command, const
                                   tern_safetensors_save(command->output, outputs.tensors, outputs.n, &err) != TERN_OK))
         code = tern__cli_fail("%s", err.message);
     for (size_t i = 0; code == TERN_CLI_DONE && i < outputs.n; i++)
-        printf("%s F32 %s\n", outputs.tensors[i].name, format_shape(outputs.tensors[i].shape, outputs.tensors[i].rank).text);
+        printf("%s F32 %s\n", outputs.tensors[i].name, describe_shape(outputs.tensors[i].shape, outputs.tensors[i].rank).text);
     free_outputs(&outputs);
     return code;
 }

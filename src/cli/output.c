@@ -34,7 +34,7 @@ int tern__cli_flush(void) {
 /* ---- UTF-8 ---- */
 
 /* Length in bytes of the well-formed sequence at data, 0 when there is none (Unicode 15, table 3-7). */
-static size_t utf8_sequence(uint32_t *code_point, const unsigned char *data, size_t bytes) {
+static size_t next_code_point(uint32_t *code_point, const unsigned char *data, size_t bytes) {
     const unsigned char lead = data[0];
     if (lead < 0x80) return *code_point = lead, 1;
     const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
@@ -57,7 +57,7 @@ void tern__cli_json_string(const char *data, size_t bytes) {
     size_t from = 0; /* bytes before it are written */
     for (size_t i = 0, step; i < bytes; i += step) {
         uint32_t code_point = 0;
-        const size_t length = utf8_sequence(&code_point, (const unsigned char *)data + i, bytes - i);
+        const size_t length = next_code_point(&code_point, (const unsigned char *)data + i, bytes - i);
         step = length != 0 ? length : 1;
         if (length != 0 && code_point >= 0x20 && code_point != '"' && code_point != '\\') continue;
         fwrite(data + from, 1, i - from, stdout);
@@ -127,7 +127,7 @@ void tern__cli_json_floats(const float *values, size_t n) {
 /* Columns of the character at data, its length in *step; -1 when it cannot be shown as it is. */
 static int character_columns(size_t *step, const char *data, size_t bytes) {
     uint32_t code_point = 0;
-    const size_t length = utf8_sequence(&code_point, (const unsigned char *)data, bytes);
+    const size_t length = next_code_point(&code_point, (const unsigned char *)data, bytes);
     *step = length != 0 ? length : 1;
     return length != 0 ? wcwidth((wchar_t)code_point) : -1;
 }

@@ -69,7 +69,8 @@ def test_help():
 def test_usage():
     check(tern().code == 2 and not tern().out, "no command: exit 2, nothing on standard output")
     for what, arguments, needed in (
-        ("an unknown command", ["embd"], "did you mean 'embed'"), ("an unknown command like no other", ["zzzzzz"], "unknown command 'zzzzzz'"),
+        ("an unknown command", ["embd"], "did you mean 'embed'"),
+        ("an unknown command like no other", ["zzzzzz"], "unknown command 'zzzzzz'"),
         ("an unknown option", ["embed", MODEL, "--jsn", "a"], "did you mean '--json'"),
         ("an unknown option with a value", ["embed", MODEL, "--outptu=x", "a"], "'--outptu'; did you mean '--output'"),
         ("a text that begins with a hyphen", ["embed", MODEL, "-5 degrees"], "goes after '--'"),
@@ -88,9 +89,11 @@ def test_usage():
         ("--decode with --pair", ["tokenize", MODEL, "--decode", "1", "--pair", "b"], "--pair"),
         ("--truncate 0", ["tokenize", MODEL, "a", "--truncate", "0"], "--truncate"),
         ("info with two models", ["info", MODEL, MODEL], "one MODEL at most"), ("--weights without MODEL", ["info", "--weights"], "MODEL"),
-        ("--batch without MODEL", ["info", "--batch", "2"], "MODEL"), ("forward without --inputs", ["forward", MODEL, "--output", "x"], "--inputs"),
+        ("--batch without MODEL", ["info", "--batch", "2"], "MODEL"),
+        ("forward without --inputs", ["forward", MODEL, "--output", "x"], "--inputs"),
         ("forward without --output", ["forward", MODEL, "--inputs", "x"], "--output"), ("forward without MODEL", ["forward"], "MODEL"),
-        ("init without --output", ["init", MODEL / "config.json"], "--output"), ("init without CONFIG", ["init", "--output", "x"], "CONFIG"),
+        ("init without --output", ["init", MODEL / "config.json"], "--output"),
+        ("init without CONFIG", ["init", "--output", "x"], "CONFIG"),
         ("a negative seed", ["init", "c.json", "--output", "x", "--seed", "-1"], "--seed"),
     ):
         result = tern(*arguments)
@@ -111,7 +114,8 @@ def test_info():
     (info,) = done("info", MODEL, "--json", "--weights").json()
     config = json.loads((MODEL / "config.json").read_text())
     same = ["model_type", "hidden_size", "num_hidden_layers", "vocab_size", "max_position_embeddings"]
-    check(all(info[k] == config[k] for k in same) and info["architecture"] == config["architectures"][0], "info: what config.json says", info)
+    check(all(info[k] == config[k] for k in same) and info["architecture"] == config["architectures"][0],
+          "info: what config.json says", info)
     used = [w for w in info["weights"] if w["state"] == "used"]
     check(info["n_parameters"] == sum(int(np.prod(w["found_shape"])) for w in used), "info: parameters are those of the used weights")
     check(info["checkpoint_bytes"] == (MODEL / "model.safetensors").stat().st_size, "info: bytes of the weight file")
@@ -155,7 +159,8 @@ def test_tokenize():
     check(all(list(f) == ["ids", "tokens", "offsets", "type_ids", "special_tokens_mask"] for f in found), "tokenize --json: the keys")
     check(found == [expected_encoding(tokenizer, t) for t in TEXTS], "tokenize --json: what Hugging Face's tokenizers give")
     plain = zip(found[0]["tokens"], found[0]["offsets"], found[0]["special_tokens_mask"])
-    check(all(TEXTS[0][a:b].lower() == t.removeprefix("##") for t, (a, b), special in plain if not special), "tokenize: offsets cut tokens out")
+    check(all(TEXTS[0][a:b].lower() == t.removeprefix("##") for t, (a, b), special in plain if not special),
+          "tokenize: offsets cut tokens out")
     check(done("tokenize", MODEL, "--json", stdin=lines_of(TEXTS)).json() == found, "tokenize: lines of standard input give the same")
     check(done("tokenize", MODEL, "--json", "--no-special", "--", *TEXTS).json() ==
           [expected_encoding(tokenizer, t, special=False) for t in TEXTS], "tokenize --no-special")
@@ -179,7 +184,8 @@ def test_decode():
         ids = tokenizer.encode(text).ids
         decoded = done("tokenize", MODEL, "--decode", *ids).out.decode()
         check(decoded == tokenizer.decode(ids) + "\n", f"tokenize --decode of {text!r}", decoded)
-        check(done("tokenize", "--decode", "--json", MODEL, *ids).json() == [{"text": tokenizer.decode(ids)}], f"--decode --json of {text!r}")
+        check(done("tokenize", "--decode", "--json", MODEL, *ids).json() == [{"text": tokenizer.decode(ids)}],
+              f"--decode --json of {text!r}")
     check_fails("--decode of an id that is none", tern("tokenize", MODEL, "--decode", "999999"), "999999")
 
 
@@ -233,14 +239,16 @@ def test_embed(scratch):
     array = np.load(path)
     check(array.dtype == np.dtype("<f4") and array.flags.c_contiguous and array.tobytes() == vectors.tobytes(),
           "embed --output: the numbers of --json, bit for bit")
-    check(path.read_bytes()[:8] == b"\x93NUMPY\x01\x00" and len(path.read_bytes()) == 128 + array.nbytes, "embed --output: NumPy format 1.0")
+    check(path.read_bytes()[:8] == b"\x93NUMPY\x01\x00" and len(path.read_bytes()) == 128 + array.nbytes,
+          "embed --output: NumPy format 1.0")
     check([p.name for p in scratch.iterdir()] == ["vectors.npy"], "embed --output leaves no other file", list(scratch.iterdir()))
     done("embed", MODEL, f"--output={path}", "one")
     check(np.load(path).shape == (1, 384), "embed --output replaces a file")
     done("embed", MODEL, "--output", path)
     check(np.load(path).shape == (0, 384), "embed --output of no texts")
 
-    check(embed(MODEL, TEXTS, "--threads", "2").tobytes() == embed(MODEL, TEXTS, "--threads=1").tobytes(), "embed: 1 and 2 threads, the same bits")
+    check(embed(MODEL, TEXTS, "--threads", "2").tobytes() == embed(MODEL, TEXTS, "--threads=1").tobytes(),
+          "embed: 1 and 2 threads, the same bits")
     check(embed(MODEL, TEXTS, "--device", "cpu", "--dtype", "float32").tobytes() == vectors.tobytes(), "embed --device cpu --dtype float32")
     scalar = embed(MODEL, TEXTS, "--isa", "scalar")
     check(np.abs(scalar - vectors).max() < 2e-6, "embed --isa scalar is within 2e-6", np.abs(scalar - vectors).max())
@@ -248,12 +256,15 @@ def test_embed(scratch):
     # Forward and embed run the same program; only the order of the sums over tokens differs.
     for pooling, expected in pool_by_hand(scratch, TEXTS).items():
         found = embed(MODEL, TEXTS, "--pooling", pooling, "--no-normalize")
-        check(np.abs(found - expected).max() < 2e-6, f"embed --pooling {pooling} --no-normalize is that of forward", np.abs(found - expected).max())
+        check(np.abs(found - expected).max() < 2e-6,
+              f"embed --pooling {pooling} --no-normalize is that of forward", np.abs(found - expected).max())
         unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
         found = embed(MODEL, TEXTS, "--pooling", pooling, "--no-normalize", "--normalize")
-        check(np.abs(found - unit).max() < 1e-6, f"embed --pooling {pooling} --normalize; the last option counts", np.abs(found - unit).max())
+        check(np.abs(found - unit).max() < 1e-6,
+              f"embed --pooling {pooling} --normalize; the last option counts", np.abs(found - unit).max())
     plain = embed(TINY, ["abc"])
-    check(np.array_equal(plain, embed(TINY, ["abc"], "--pooling", "mean", "--no-normalize")), "embed: a plain folder is mean, not normalised")
+    check(np.array_equal(plain, embed(TINY, ["abc"], "--pooling", "mean", "--no-normalize")),
+          "embed: a plain folder is mean, not normalised")
 
     people = done("embed", MODEL, "--", *TEXTS).out.decode().splitlines()
     check(len(people) == len(TEXTS) + 1 and f"{vectors[0][0]:.6f}" in people[1] and TEXTS[0] in people[1] and TEXTS[3] in people[4],
@@ -294,7 +305,8 @@ def test_stream(scratch):
     check(np.load(scratch / "v.npy").tobytes() == vectors.tobytes(), "embed of 10,000 lines to .npy: the same bits")
     for options in (["--json"], ["--output", scratch / "v.npy"], []):
         small, large = (peak_bytes("embed", TINY, *options, stdin=p) for p in (few, many))
-        check(large < small + 4e6, f"embed {(options or ['for people'])[0]}: ten times the lines, no more memory ({small / 1e6:.1f} and {large / 1e6:.1f} MB)")
+        check(large < small + 4e6,
+              f"embed {(options or ['for people'])[0]}: ten times the lines, no more memory ({small / 1e6:.1f} and {large / 1e6:.1f} MB)")
     check(np.load(scratch / "v.npy").shape[0] == 100_000, "embed of 100,000 lines to .npy")
 
     for arguments in (["embed", TINY, "--json"], ["tokenize", TINY, "--json"]):
@@ -324,7 +336,8 @@ def test_similarity():
     check(matrix[0, 1] > matrix[0, 6], "similarity: eating food is more like having a meal than a row of letters", matrix)
     check(done("similarity", MODEL, "--json", stdin=lines_of(TEXTS)).json() == [found], "similarity: lines of standard input give the same")
     people = done("similarity", MODEL, "--threads", "1", "--", *TEXTS[:3]).out.decode().splitlines()
-    check(len(people) == 4 and all(f"{matrix[0, j]:.3f}" in people[1] for j in range(3)) and TEXTS[2] in people[3], "similarity for people", people)
+    check(len(people) == 4 and all(f"{matrix[0, j]:.3f}" in people[1] for j in range(3)) and TEXTS[2] in people[3],
+          "similarity for people", people)
     (tricky,) = done("similarity", TINY, "--json", 'quote " backslash \\', "\u2028 \x7f \x01", stdin=b"").json()
     check(tricky["texts"] == ['quote " backslash \\', "\u2028 \x7f \x01"], "similarity --json: strings are escaped", tricky["texts"])
     check(done("similarity", MODEL, "--json").json() == [{"texts": [], "similarity": []}], "similarity of no texts")
@@ -345,14 +358,17 @@ def test_forward(scratch):
           "forward: last_hidden_state and pooler_output", {n: t.shape for n, t in out.items()})
     everything = forward(scratch, TINY, inputs, "--hidden-states", "--device", "cpu", "--dtype=float32")
     check(set(everything) == set(out) | {f"hidden_states.{i}" for i in range(layers + 1)}, "forward --hidden-states", set(everything))
-    check(everything[f"hidden_states.{layers}"].tobytes() == out["last_hidden_state"].tobytes(), "forward: the last hidden state is the last")
-    check(not out["last_hidden_state"][inputs["attention_mask"] == 0].any() and (inputs["attention_mask"] == 0).any(), "forward: masked rows are 0")
+    check(everything[f"hidden_states.{layers}"].tobytes() == out["last_hidden_state"].tobytes(),
+          "forward: the last hidden state is the last")
+    check(not out["last_hidden_state"][inputs["attention_mask"] == 0].any() and (inputs["attention_mask"] == 0).any(),
+          "forward: masked rows are 0")
     narrow = {name: t.astype(np.int32) for name, t in inputs.items()}
     check(same_tensors(forward(scratch, TINY, narrow), out), "forward: I32 inputs give the same bits")
     ids = {"input_ids": inputs["input_ids"]}
     ones = {**ids, "attention_mask": np.ones((batch, tokens), np.int64), "token_type_ids": np.zeros((batch, tokens), np.int64)}
     check(same_tensors(forward(scratch, TINY, ids), forward(scratch, TINY, ones)), "forward: mask and types may be left out")
-    check(set(forward(scratch, NO_POOLER, ids | {"input_ids": ids["input_ids"] % 60})) == {"last_hidden_state"}, "forward: no pooler, no pooler_output")
+    check(set(forward(scratch, NO_POOLER, ids | {"input_ids": ids["input_ids"] % 60})) == {"last_hidden_state"},
+          "forward: no pooler, no pooler_output")
     check(not any(scratch.iterdir()), "forward leaves no other file")
 
 

@@ -117,7 +117,8 @@ def test_wrong_tensors(scratch):
     check(all(report["weight_counts"][s] == list(expected.values()).count(s) for s in set(expected.values())), "wrong tensors: counted")
     people = tern("info", folder, "--weights")
     lines = people.out.decode().splitlines()
-    check(people.code == 1 and all(any(s in line and n in line for line in lines) for n, s in expected.items()), "wrong tensors: for people")
+    check(people.code == 1 and all(any(s in line and n in line for line in lines) for n, s in expected.items()),
+          "wrong tensors: for people")
 
 
 def test_bad_config(scratch):
@@ -176,7 +177,8 @@ def test_bad_folder(scratch):
     copy = scratch / "tern"
     shutil.copy(TERN, copy)
     copy.chmod(0o755)
-    for what, path in (("a folder", "."), ("a weight file", "model.safetensors"), ("a config", "config.json"), ("a vocabulary", "vocab.txt")):
+    for what, path in (("a folder", "."), ("a weight file", "model.safetensors"), ("a config", "config.json"),
+                       ("a vocabulary", "vocab.txt")):
         folder = bad.copy()
         for file in folder.iterdir():
             file.chmod(0o644)
@@ -207,7 +209,8 @@ def test_bad_texts(scratch):
     check_fails("--pair that is no UTF-8", tern("tokenize", MODEL, "good", "--pair", b"\xff"), "UTF-8")
 
     rows = done("embed", MODEL, "--json", stdin=b"a\0b\n\0\n\n" + b"x" * 1_000_000 + b"\n" + b"word " * 200_000).json()
-    check([r["n_tokens"] for r in rows][1:] == [2, 2, 3, 256], "embed: NUL bytes, an empty line, and lines of 1 MB", [r["n_tokens"] for r in rows])
+    check([r["n_tokens"] for r in rows][1:] == [2, 2, 3, 256],
+          "embed: NUL bytes, an empty line, and lines of 1 MB", [r["n_tokens"] for r in rows])
     check(all(np.isfinite(r["embedding"]).all() for r in rows), "embed: those vectors are finite")
     check(done("embed", MODEL, "--json", "").json()[0]["n_tokens"] == 2, "embed of an empty TEXT")
 
@@ -235,12 +238,14 @@ def full_device(scratch):
 
 def test_full_disk(scratch):
     if os.path.exists("/dev/full"):
-        for arguments in (["--help"], ["--version"], ["embed", "--help"], ["info"], ["info", MODEL, "--json", "--weights"], ["embed", MODEL, "abc"],
-                          ["embed", MODEL, "--json", "abc"], ["tokenize", MODEL, "abc"], ["tokenize", MODEL, "--json", "abc"],
-                          ["tokenize", MODEL, "--decode", "101"], ["similarity", MODEL, "a", "b"], ["similarity", MODEL, "--json", "a", "b"]):
+        for arguments in (["--help"], ["--version"], ["embed", "--help"], ["info"], ["info", MODEL, "--json", "--weights"],
+                          ["embed", MODEL, "abc"], ["embed", MODEL, "--json", "abc"], ["tokenize", MODEL, "abc"], ["tokenize", MODEL, "--json", "abc"],
+                          ["tokenize", MODEL, "--decode", "101"], ["similarity", MODEL, "a", "b"],
+                          ["similarity", MODEL, "--json", "a", "b"]):
             with open("/dev/full", "wb") as full:
                 result = tern(*arguments, stdout=full)
-            check_fails(f"full disk under standard output: {' '.join(map(str, arguments))}", result, "standard output", "No space left on device")
+            check_fails(f"full disk under standard output: {' '.join(map(str, arguments))}", result, "standard output",
+                        "No space left on device")
         device = full_device(scratch)
         check_fails("a full device as --output", tern("embed", MODEL, "abc", "--output", device), "full", "No space left on device")
         check(device.is_char_device(), "a device given as --output stays a device")
@@ -260,7 +265,8 @@ def test_full_disk(scratch):
     result = tern("init", TINY / "config.json", "--output", scratch / "random", preexec_fn=with_file_limit(10_000), restore_signals=False)
     check_fails("init on a disk that fills up", result, "model.safetensors", "cannot be written")
     check(not (scratch / "random" / "model.safetensors").exists(), "init: no half-written weights")
-    for what, path, reason in (("a folder that is not there", scratch / "no" / "where.npy", "No such file"), ("a folder", scratch, "directory")):
+    for what, path, reason in (("a folder that is not there", scratch / "no" / "where.npy", "No such file"),
+                               ("a folder", scratch, "directory")):
         check_fails(f"embed --output to {what}", tern("embed", TINY, "abc", "--output", path), reason)
     os.mkfifo(scratch / "pipe")
     reader = os.open(scratch / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -269,7 +275,8 @@ def test_full_disk(scratch):
 
 
 def test_pipes(scratch):
-    process = subprocess.Popen([TERN, "tokenize", str(MODEL), "--json", *["some text"] * 20_000], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([TERN, "tokenize", str(MODEL), "--json", *["some text"] * 20_000],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
@@ -280,13 +287,15 @@ def test_pipes(scratch):
     check_fails("standard input that cannot be read", result, "standard input")
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen([TERN, "embed", str(TINY), "--output", str(scratch / "v.npy")], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([TERN, "embed", str(TINY), "--output", str(scratch / "v.npy")],
+                                   stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdin.write(b"abc\n")
         process.stdin.flush()
         until = time.monotonic() + 60
         while not list(scratch.glob("v.npy*")) and time.monotonic() < until:
             time.sleep(0.01)
-        check(list(scratch.glob("v.npy.*")) != [] and not (scratch / "v.npy").exists(), "embed --output has another name until it is complete")
+        check(list(scratch.glob("v.npy.*")) != [] and not (scratch / "v.npy").exists(),
+              "embed --output has another name until it is complete")
         process.send_signal(number)
         check(process.wait(60) == -number and not any(scratch.iterdir()), f"{number.name} ends embed and removes what it wrote")
         process.stdin.close()
@@ -312,7 +321,8 @@ def test_progress(scratch):
     (scratch / "texts").write_bytes(b"a text of some length to embed\n" * 20_000)
     with open(scratch / "texts", "rb") as texts:
         code, text = shown("embed", TINY, "--output", scratch / "v.npy", stdin=texts, on_terminal=False)
-    check(code == 0 and re.search(r"\[#* *\] +\d+%  \d+ texts, \d+ texts/s", text) is not None, "embed shows progress on a terminal", text[:300])
+    check(code == 0 and re.search(r"\[#* *\] +\d+%  \d+ texts, \d+ texts/s", text) is not None,
+          "embed shows progress on a terminal", text[:300])
     check(text.endswith("\r\x1b[K"), "embed takes the progress line away at the end", text[-60:])
     with open(os.devnull, "rb") as nothing:
         code, text = shown("embed", TINY, "abc", stdin=nothing, on_terminal=True)
