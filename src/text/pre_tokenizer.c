@@ -39,6 +39,8 @@ static bool add_span(tern_spans *spans, size_t start, size_t end) {
 }
 
 static bool split_bert(tern_spans *out, const unsigned char *ascii, const unsigned char *bytes, size_t start, size_t end) {
+    /* About what prose needs, so that a short text is one allocation. */
+    if (!tern__grow(&out->items, &out->capacity, (end - start) / 4 + 1, sizeof *out->items)) return false;
     size_t word = start;
     for (size_t i = start; i < end;) {
         tern_byte_class kind = ascii[bytes[i]];

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "text/token_model.h"
 #include "text/unicode.h"
 
@@ -82,6 +83,9 @@ static bool tokenize_word(const tern_token_model *model, tern_token_list *out, c
 
 tern_status tern__wordpiece_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,
                                      const tern_spans *spans, tern_error *err) {
+    size_t expected; /* about what prose needs */
+    if (!tern__size_add(spans->n, spans->n / 4 + 16, &expected) || !tern__token_list_reserve(out, expected))
+        return TERN_FAIL_MEMORY(err, expected * 12);
     for (size_t i = 0; i < spans->n; i++) {
         tern_span word = spans->items[i];
         size_t n_bytes = word.end - word.start;
