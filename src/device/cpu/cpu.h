@@ -1,0 +1,57 @@
+/* cpu.h - what the files of the CPU device share: the opened device, a compiled program, one run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_CPU_CPU_H
+#define TERN_DEVICE_CPU_CPU_H
+
+#include "base/thread_pool.h"
+#include "device/cpu/kernels.h"
+#include "device/device.h"
+
+typedef struct tern_cpu_device {
+    tern_kernels kernels;
+    tern_thread_pool *pool;
+} tern_cpu_device;
+
+/* What a node's weights became. */
+typedef struct tern_cpu_step {
+    const float *panels; /* linear ops: tern_gemm's */
+    const float *bias;   /* linear ops: tern_gemm's; norms: [width] */
+    const float *weight; /* norms: [width] */
+    size_t n_panels;
+} tern_cpu_step;
+
+typedef enum tern_cpu_phase_kind { TERN_CPU_ROWS, TERN_CPU_GEMM, TERN_CPU_ATTENTION } tern_cpu_phase_kind;
+
+/* Nodes first ... end - 1, between two barriers. Nodes that work row by row share a phase, in which a thread takes some rows through all
+ * of them; a product or an attention has a phase of its own. */
+typedef struct tern_cpu_phase {
+    tern_cpu_phase_kind kind;
+    tern_space space; /* of the outputs */
+    int32_t first, end;
+} tern_cpu_phase;
+
+typedef struct tern_cpu_compiled {
+    tern_cpu_device *device;
+    const tern_program *program;
+    tern_plan plan;
+    tern_cpu_step *steps; /* [n_nodes] */
+    tern_cpu_phase *phases;
+    int32_t n_phases;
+    float *packed;
+    size_t packed_bytes;
+    uint8_t *needed;          /* [n_nodes], of the present run, like the next two */
+    int32_t *wanted;          /* [n_outputs of the program]: those asked for, each once */
+    size_t *slot_offsets;     /* [n_slots], bytes into the workspace */
+    unsigned char *workspace; /* kept from run to run; NULL at first and when it could not grow */
+    size_t workspace_bytes;
+} tern_cpu_compiled;
+
+/* A block for `bytes`, in large pages where it is worth it; free with free(). NULL when memory is short. */
+void *tern__cpu_alloc(size_t bytes);
+
+tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
+void tern__cpu_release(void *compiled);
+tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
+tern_status tern__cpu_workspace_bytes(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);
+
+#endif
