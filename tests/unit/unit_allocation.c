@@ -37,6 +37,8 @@ static void *counted(void *block) {
     return block;
 }
 
+#pragma GCC visibility push(default) /* so that shared libraries, the C library too, call these */
+
 void *malloc(size_t bytes) { return is_refused() ? NULL : counted(__libc_malloc(bytes)); }
 
 void *calloc(size_t count, size_t bytes) { return is_refused() ? NULL : counted(__libc_calloc(count, bytes)); }
@@ -62,6 +64,8 @@ void free(void *block) {
     if (block) atomic_fetch_sub(&n_blocks, 1);
     __libc_free(block);
 }
+
+#pragma GCC visibility pop
 
 /* ---- Scenarios: do something, undo it, return the first status that is not TERN_OK. `wrong` is set when a success is none ---- */
 
@@ -311,7 +315,7 @@ static void test_scenario(void **state) {
     assert_true(n > 1);
 }
 
-/* The loop itself can see: a refusal that is no error, and a block that is lost. */
+/* The loop itself can see: requests of other libraries, a refusal that is no error, and a block that is lost. */
 static void *volatile kept;
 
 static tern_status swallow_refusal(tern_error *err) {
@@ -333,6 +337,17 @@ static tern_status leak_when_refused(tern_error *err) {
 static void test_loop_sees(void **state) {
     (void)state;
     tern_error err;
+    atomic_store(&n_requests, 0);
+    atomic_store(&refused_request, 2);
+    atomic_store(&is_counting, true);
+    json_t *from_jansson = json_integer(1);
+    DIR *from_libc = opendir("/");
+    atomic_store(&is_counting, false);
+    assert_non_null(from_jansson);
+    assert_null(from_libc);
+    assert_int_equal(atomic_load(&n_requests), 2);
+    json_decref(from_jansson);
+
     atomic_store(&n_requests, 0);
     atomic_store(&refused_request, 1);
     atomic_store(&is_counting, true);
