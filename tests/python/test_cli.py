@@ -266,6 +266,9 @@ def test_embed(scratch):
     check(np.array_equal(plain, embed(TINY, ["abc"], "--pooling", "mean", "--no-normalize")),
           "embed: a plain folder is mean, not normalised")
 
+    (found,) = done("similarity", MODEL, "--json", "-", "--", "-5 degrees", "--json", "--").json()
+    check(found["texts"] == ["-", "-5 degrees", "--json", "--"], "what follows -- is text, and a lone hyphen too", found["texts"])
+
     people = done("embed", MODEL, "--", *TEXTS).out.decode().splitlines()
     check(len(people) == len(TEXTS) + 1 and f"{vectors[0][0]:.6f}" in people[1] and TEXTS[0] in people[1] and TEXTS[3] in people[4],
           "embed for people: a line a text", people)
