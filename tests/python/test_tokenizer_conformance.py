@@ -233,7 +233,8 @@ def small_vocabulary():
         lower = word.lower()
         cut = rng.randrange(len(lower) + 1)
         pieces += [lower] if rng.random() < 0.5 else [lower[:cut] or "a", "##" + (lower[cut:] or "a")]
-    return vocabulary_of(pieces)
+    contractions = [".", "?", "!", ",", "' ", "n't", "'m", "do not", "x do not y", "'s", "'ve", "'re", "##n't", "## ' ##", "a . b"]
+    return vocabulary_of(pieces + contractions)
 
 
 def test_lines(name, whole_json, n_lines, seed):
@@ -341,7 +342,7 @@ def test_errors(vocabulary):
     must_fail("model", unsupported, "tokenizer.json", "BPE", model={"type": "BPE", "vocab": {}, "merges": []})
     must_fail("version", unsupported, "version", version="2.0")
     must_fail("field", broken, "lowercase", normalizer={"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True})
-    must_fail("id", broken, "vocab", '"a"', model={**good["model"], "vocab": {"a": -1}})
+    must_fail("id", broken, "vocab", "whole number", model={**good["model"], "vocab": {"a": -1}})
     must_fail("template", broken, "[CLS]", post_processor={**good["post_processor"], "special_tokens": {}})
     must_fail("added token", broken, "content", added_tokens=[{"id": 1}])
 
