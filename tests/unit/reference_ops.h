@@ -1,0 +1,228 @@
+/* reference_ops.h - core ops in double precision, node by node, with an error budget: the arithmetic that devices are compared with.
+ *
+ * Beside each value y comes e, the error that float32 is allowed there, in units of u = 2^-24. An op adds its own share, the constant
+ * `bound` times the size of what it sums, to what it passes on of the error of its inputs (running error analysis: Higham, Accuracy and
+ * Stability of Numerical Algorithms, 3.3). So a fused op is held to the budget of the core ops that it is lowered to.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_TESTS_REFERENCE_OPS_H
+#define TERN_TESTS_REFERENCE_OPS_H
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/half.h"
+#include "device/device.h"
+
+#define UNIT_ROUNDOFF 0x1p-24
+
+/* The share of each op, in u; measured (the test prints the most that was used), then rounded up. 0: exact. What it is relative to:
+ *   linear     sum |x w| + |bias|: k products are summed in order, whose roundings mostly cancel, so k u is never near
+ *   add        |y|: one rounding
+ *   layer_norm |w| ((|x| + |mean|) / sd + 1) + |bias|: mean and variance are sums of n terms in 4 vectors, then x - mean cancels
+ *   gelu, quick_gelu, silu, gelu_tanh   |x|: the factor of x is off by so much (gelu_tanh: and by u times its cubic argument)
+ *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
+ *   attention  sum p |v| (1 + largest sum |q k| scale): an error in a score is one of its weight's exponent
+ *   pool       mean of |x|; cls and max are exact        normalize  |y| */
+static const double op_bound[TERN_N_OPS] = {
+    [TERN_OP_ADD] = 1, [TERN_OP_LAYER_NORM] = 4, [TERN_OP_LINEAR] = 8, [TERN_OP_GELU] = 2, [TERN_OP_GELU_TANH] = 2,
+    [TERN_OP_QUICK_GELU] = 2.5, [TERN_OP_SILU] = 2.5, [TERN_OP_SIGMOID] = 3, [TERN_OP_TANH] = 3,
+    [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4, [TERN_OP_POOL] = 4, [TERN_OP_NORMALIZE] = 4};
+
+typedef struct reference {
+    const tern_program *program; /* core ops only */
+    const tern_batch *batch;
+    double **y, **e; /* [n_values][rows * width] */
+} reference;
+
+static inline size_t reference_rows(const reference *r, tern_value value) {
+    return (size_t)(tern__value(r->program, value)->space == TERN_SPACE_TOKENS ? r->batch->n_tokens : r->batch->n_sequences);
+}
+
+static inline double reference_weight(const reference *r, const tern_node *node, int w, size_t index) {
+    const tern_weight *weight = &r->program->weights[node->weights[w]];
+    if (weight->dtype == TERN_DTYPE_F64) return (double)(float)((const double *)weight->data)[index]; /* narrowed once, as documented */
+    return (double)tern__element_to_f32(weight->data, weight->dtype, index);
+}
+
+static inline double reference_activation(tern_op op, double x) {
+    switch (op) {
+    case TERN_OP_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
+    case TERN_OP_GELU_TANH: return x / (1 + exp(-2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case TERN_OP_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case TERN_OP_RELU: return x > 0 ? x : 0;
+    case TERN_OP_SILU: return x / (1 + exp(-x));
+    case TERN_OP_SIGMOID: return 1 / (1 + exp(-x));
+    default: return tanh(x);
+    }
+}
+
+/* y and e of one element; slopes of all activations lie within -1.2 ... 1.2. */
+static inline void reference_activate(tern_op op, double x, double ex, double *y, double *e) {
+    *y = reference_activation(op, x);
+    const double size = op == TERN_OP_SIGMOID || op == TERN_OP_TANH ? fabs(*y) : fabs(x) * (op == TERN_OP_GELU_TANH ? 1 + fabs(x) / 8 : 1);
+    *e = 1.2 * ex + op_bound[op] * size;
+}
+
+static inline void reference_linear(const reference *r, const tern_node *node) {
+    const int x = node->inputs[0].index, to = node->output.index;
+    const size_t k = (size_t)r->program->values[x].width, n = (size_t)r->program->values[to].width;
+    const bool has_bias = node->n_weights > 1 && node->weights[1] != TERN_NO_WEIGHT;
+    double *row = malloc(k * sizeof *row);
+    for (size_t j = 0; j < n; j++) {
+        for (size_t c = 0; c < k; c++) row[c] = reference_weight(r, node, 0, j * k + c);
+        const double bias = has_bias ? reference_weight(r, node, 1, j) : 0;
+        for (size_t i = 0; i < reference_rows(r, node->output); i++) {
+            double sum = bias, size = fabs(bias), passed = 0;
+            for (size_t c = 0; c < k; c++) {
+                sum += r->y[x][i * k + c] * row[c];
+                size += fabs(r->y[x][i * k + c] * row[c]);
+                passed += r->e[x][i * k + c] * fabs(row[c]);
+            }
+            r->y[to][i * n + j] = sum;
+            r->e[to][i * n + j] = passed + op_bound[TERN_OP_LINEAR] * size;
+        }
+    }
+    free(row);
+}
+
+static inline void reference_layer_norm(const reference *r, const tern_node *node, size_t i) {
+    const int from = node->inputs[0].index, to = node->output.index;
+    const size_t n = (size_t)r->program->values[to].width;
+    const double *x = r->y[from] + i * n, *ex = r->e[from] + i * n;
+    double mean = 0, variance = 0, mean_error = 0, most = 0;
+    for (size_t c = 0; c < n; c++) mean += x[c] / (double)n, mean_error += ex[c] / (double)n, most = fmax(most, ex[c]);
+    for (size_t c = 0; c < n; c++) variance += (x[c] - mean) * (x[c] - mean) / (double)n;
+    const double sd = sqrt(variance + (double)node->eps);
+    for (size_t c = 0; c < n; c++) {
+        const double w = reference_weight(r, node, 0, c), b = reference_weight(r, node, 1, c), z = (x[c] - mean) / sd;
+        r->y[to][i * n + c] = z * w + b;
+        r->e[to][i * n + c] = fabs(w) / sd * (ex[c] + mean_error + fabs(z) * most) +
+                              op_bound[TERN_OP_LAYER_NORM] * (fabs(w) * ((fabs(x[c]) + fabs(mean)) / sd + 1) + fabs(b));
+    }
+}
+
+/* One query of one head; inputs are taken as exact, which the test's are. */
+static inline void reference_attend(const reference *r, const tern_node *node, size_t first, size_t end, size_t query, size_t head) {
+    const size_t d = (size_t)node->attention.head_dim, ld = d * (size_t)node->attention.n_heads, column = head * d, n = end - first;
+    const double *q = r->y[node->inputs[0].index], *k = r->y[node->inputs[1].index], *v = r->y[node->inputs[2].index];
+    double *p = malloc(n * sizeof *p), most = -INFINITY, largest = 0, total = 0;
+    for (size_t j = 0; j < n; j++) {
+        double size = 0;
+        p[j] = 0;
+        for (size_t c = 0; c < d; c++) {
+            const double product = q[query * ld + column + c] * k[(first + j) * ld + column + c] * (double)node->attention.scale;
+            p[j] += product;
+            size += fabs(product);
+        }
+        most = fmax(most, p[j]), largest = fmax(largest, size);
+    }
+    for (size_t j = 0; j < n; j++) total += p[j] = exp(p[j] - most);
+    for (size_t c = 0; c < d; c++) {
+        double sum = 0, size = 0;
+        for (size_t j = 0; j < n; j++) {
+            const double term = p[j] / total * v[(first + j) * ld + column + c];
+            sum += term, size += fabs(term);
+        }
+        r->y[node->output.index][query * ld + column + c] = sum;
+        r->e[node->output.index][query * ld + column + c] = op_bound[node->op] * size * (1 + largest);
+    }
+    free(p);
+}
+
+static inline void reference_pool(const reference *r, const tern_node *node, size_t s) {
+    const int from = node->inputs[0].index, to = node->output.index;
+    const size_t n = (size_t)r->program->values[to].width, first = (size_t)r->batch->row_start[s], end = (size_t)r->batch->row_start[s + 1];
+    for (size_t c = 0; c < n; c++) {
+        double y = r->y[from][first * n + c], e = r->e[from][first * n + c], size = fabs(y);
+        for (size_t i = first + 1; i < end && node->pool != TERN_POOL_CLS; i++) {
+            const double x = r->y[from][i * n + c], ex = r->e[from][i * n + c];
+            size += fabs(x);
+            if (node->pool == TERN_POOL_MAX) y = fmax(y, x), e = fmax(e, ex);
+            else y += x, e += ex;
+        }
+        const double length = (double)(end - first);
+        r->y[to][s * n + c] = node->pool == TERN_POOL_MEAN ? y / length : y;
+        r->e[to][s * n + c] = node->pool == TERN_POOL_MEAN ? (e + op_bound[TERN_OP_POOL] * size) / length : e;
+    }
+}
+
+static inline void reference_normalize(const reference *r, const tern_node *node, size_t i) {
+    const int from = node->inputs[0].index, to = node->output.index;
+    const size_t n = (size_t)r->program->values[to].width;
+    double squares = 0, most = 0;
+    for (size_t c = 0; c < n; c++) squares += r->y[from][i * n + c] * r->y[from][i * n + c], most = fmax(most, r->e[from][i * n + c]);
+    const double norm = fmax(sqrt(squares), 1e-12);
+    for (size_t c = 0; c < n; c++) {
+        const double y = r->y[from][i * n + c] / norm;
+        r->y[to][i * n + c] = y;
+        r->e[to][i * n + c] = (r->e[from][i * n + c] + fabs(y) * sqrt((double)n) * most) / norm + op_bound[TERN_OP_NORMALIZE] * fabs(y);
+    }
+}
+
+static inline void reference_row(const reference *r, const tern_node *node, size_t i) {
+    const int a = node->n_inputs > 0 ? node->inputs[0].index : 0, b = node->n_inputs > 1 ? node->inputs[1].index : 0, to = node->output.index;
+    const size_t n = (size_t)r->program->values[to].width, n_a = (size_t)r->program->values[a].width;
+    double *y = r->y[to] + i * n, *e = r->e[to] + i * n;
+    for (size_t c = 0; c < n; c++) {
+        if (node->op == TERN_OP_EMBEDDING) {
+            const tern_input input = r->program->nodes[r->program->values[a].producer].input;
+            y[c] = reference_weight(r, node, 0, (size_t)r->batch->inputs[input][i] * n + c);
+        } else if (node->op == TERN_OP_ADD) {
+            y[c] = r->y[a][i * n + c] + r->y[b][i * n + c];
+            e[c] = r->e[a][i * n + c] + r->e[b][i * n + c] + op_bound[TERN_OP_ADD] * fabs(y[c]);
+        } else if (node->op == TERN_OP_SLICE) {
+            y[c] = r->y[a][i * n_a + (size_t)node->slice.start + c];
+            e[c] = r->e[a][i * n_a + (size_t)node->slice.start + c];
+        } else {
+            reference_activate(node->op, r->y[a][i * n + c], r->e[a][i * n + c], &y[c], &e[c]);
+        }
+    }
+}
+
+static inline void reference_node(const reference *r, const tern_node *node) {
+    if (node->op == TERN_OP_INPUT) return;
+    if (node->op == TERN_OP_LINEAR) {
+        reference_linear(r, node);
+        return;
+    }
+    const size_t n_rows = reference_rows(r, node->output);
+    if (node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) {
+        for (int64_t s = 0; s < r->batch->n_sequences; s++)
+            for (int64_t i = r->batch->row_start[s]; i < r->batch->row_start[s + 1]; i++)
+                for (size_t h = 0; h < (size_t)node->attention.n_heads; h++)
+                    reference_attend(r, node, (size_t)r->batch->row_start[s], (size_t)r->batch->row_start[s + 1], (size_t)i, h);
+        return;
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        if (node->op == TERN_OP_LAYER_NORM) reference_layer_norm(r, node, i);
+        else if (node->op == TERN_OP_POOL) reference_pool(r, node, i);
+        else if (node->op == TERN_OP_NORMALIZE) reference_normalize(r, node, i);
+        else reference_row(r, node, i);
+    }
+}
+
+/* Run a program of core ops; reference_free releases what it made. */
+static inline reference reference_run(const tern_program *program, const tern_batch *batch) {
+    reference r = {.program = program, .batch = batch};
+    r.y = calloc((size_t)program->n_values, sizeof *r.y);
+    r.e = calloc((size_t)program->n_values, sizeof *r.e);
+    for (int32_t v = 1; v < program->n_values; v++) {
+        const size_t elements = reference_rows(&r, (tern_value){v}) * (size_t)program->values[v].width;
+        r.y[v] = calloc(elements, sizeof(double));
+        r.e[v] = calloc(elements, sizeof(double));
+    }
+    for (int32_t n = 0; n < program->n_nodes; n++) reference_node(&r, &program->nodes[n]);
+    return r;
+}
+
+static inline void reference_free(reference *r) {
+    for (int32_t v = 0; v < r->program->n_values; v++) {
+        free(r->y[v]);
+        free(r->e[v]);
+    }
+    free(r->y);
+    free(r->e);
+}
+
+#endif

@@ -1,0 +1,335 @@
+/* unit_op_conformance.c - every op of ops.def on the CPU device, against double arithmetic (reference_ops.h): each ISA level that this
+ * machine has, one and two threads, odd and even sizes, each weight dtype; as core ops and as the fused ops that they become.
+ *
+ * A case is a tiny program. Its core form runs in double, for the values and the error that is allowed; then both forms run on every
+ * device. What is printed: for each op the most of its bound that any element used. An op that no case ran fails the test.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "reference_ops.h"
+
+#define EPS 1e-5f
+
+/* ---- Devices ---- */
+
+enum { MAX_DEVICES = 6 };
+static void *devices[MAX_DEVICES];
+static size_t n_devices;
+
+static int open_devices(void **state) {
+    (void)state;
+    static const char *const levels[] = {"scalar", "avx2", "avx512"};
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
+        for (int threads = 1; threads <= 2; threads++) {
+            tern_error err;
+            const tern_device_options options = {.threads = threads, .isa = levels[l]};
+            if (tern__device_cpu.open(&devices[n_devices], &options, &err) != TERN_OK) {
+                if (threads == 1) print_message("not run here: %s\n", err.message);
+                continue;
+            }
+            assert_string_equal(tern__device_cpu.properties(devices[n_devices]).isa, levels[l]);
+            assert_int_equal(tern__device_cpu.properties(devices[n_devices]).threads, threads);
+            n_devices++;
+        }
+    return n_devices >= 2 ? 0 : -1;
+}
+
+static int close_devices(void **state) {
+    (void)state;
+    while (n_devices > 0) tern__device_cpu.close(devices[--n_devices]);
+    return 0;
+}
+
+/* ---- A case ---- */
+
+typedef struct op_case {
+    tern_op op;            /* under test; for the report */
+    tern_op activation;    /* LINEAR_ACTIVATION */
+    tern_pool pool;        /* POOL */
+    int64_t width, out;    /* of the rows; of linears */
+    int64_t n_heads;       /* attention: width is n_heads * head_dim */
+    tern_dtype dtype;      /* of the weights */
+    bool sweeps;           /* inputs run through a range instead of being random */
+    const int64_t *lengths; /* of the sequences */
+    int64_t n_sequences;
+} op_case;
+
+static double most_used[TERN_N_OPS]; /* of the bound */
+static int64_t n_elements[TERN_N_OPS];
+static bool is_covered[TERN_N_OPS];
+
+static uint32_t random_state = 1;
+static double random_unit(void) { /* -1 ... 1 */
+    random_state = random_state * 1664525u + 1013904223u;
+    return (double)(random_state >> 8) / (double)(1 << 23) - 1;
+}
+
+static const tern_op activations[] = {TERN_OP_GELU, TERN_OP_GELU_TANH, TERN_OP_QUICK_GELU, TERN_OP_RELU,
+                                      TERN_OP_SILU, TERN_OP_SIGMOID,   TERN_OP_TANH};
+
+static void build_linears(tern_program *p, const op_case *c, tern_value a, tern_value b) {
+    if (c->op == TERN_OP_LINEAR_CONCAT) {
+        const int64_t outs[] = {c->out, c->width, 5};
+        for (int i = 0; i < 3; i++) tern__output(p, tern__linear(p, a, outs[i], "part.%d", i), "part.%d", i);
+        return;
+    }
+    tern_value y = tern__linear(p, a, c->out, "linear");
+    if (c->op == TERN_OP_LINEAR_ACTIVATION) y = tern__activation(p, y, c->activation);
+    if (c->op == TERN_OP_LINEAR_ADD) y = c->width % 2 ? tern__add(p, b, y) : tern__add(p, y, b);
+    tern__output(p, y, "y");
+    if (c->op == TERN_OP_LINEAR) tern__output(p, tern__linear(p, tern__pool(p, a, TERN_POOL_CLS), c->out, "pooler"), "pooler");
+}
+
+static tern_program *build(const op_case *c) {
+    tern_program *p;
+    assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
+    const int64_t n_tokens = c->lengths[c->n_sequences];
+    const bool adds_linear = c->op == TERN_OP_LINEAR_ADD;
+    const tern_value a = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), n_tokens, c->width, "a");
+    tern_value b = {0}, d = {0};
+    if (c->op == TERN_OP_ADD || c->op == TERN_OP_ADD_LAYER_NORM || c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || adds_linear)
+        b = tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), n_tokens, adds_linear ? c->out : c->width, "b");
+    if (c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION)
+        d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
+    switch (c->op) {
+    case TERN_OP_EMBEDDING: tern__output(p, a, "y"); break;
+    case TERN_OP_ADD: tern__output(p, tern__add(p, a, b), "y"); break;
+    case TERN_OP_LAYER_NORM: tern__output(p, tern__layer_norm(p, a, EPS, "norm"), "y"); break;
+    case TERN_OP_ADD_LAYER_NORM: tern__output(p, tern__layer_norm(p, tern__add(p, a, b), EPS, "norm"), "y"); break;
+    case TERN_OP_SLICE: tern__output(p, tern__slice(p, a, c->width / 3, (c->width + 1) / 2), "y"); break;
+    case TERN_OP_POOL: tern__output(p, tern__pool(p, a, c->pool), "y"); break;
+    case TERN_OP_NORMALIZE:
+        tern__output(p, tern__normalize(p, a), "y");
+        tern__output(p, tern__normalize(p, tern__pool(p, a, TERN_POOL_MEAN)), "pooled");
+        break;
+    case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
+        tern__output(p, tern__attention(p, a, b, d, c->n_heads, 1.0f / sqrtf((float)(c->width / c->n_heads))), "y");
+        break;
+    case TERN_OP_LINEAR:
+    case TERN_OP_LINEAR_CONCAT:
+    case TERN_OP_LINEAR_ACTIVATION:
+    case TERN_OP_LINEAR_ADD: build_linears(p, c, a, b); break;
+    default: tern__output(p, tern__activation(p, a, c->op), "y"); break;
+    }
+    tern_error err;
+    if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
+    return p;
+}
+
+/* ---- Weights ---- */
+
+static void store_element(void *data, tern_dtype dtype, size_t i, double value) {
+    switch (dtype) {
+    case TERN_DTYPE_F64: ((double *)data)[i] = value; break;
+    case TERN_DTYPE_F16: ((uint16_t *)data)[i] = tern__f32_to_f16((float)value); break;
+    case TERN_DTYPE_BF16: ((uint16_t *)data)[i] = tern__f32_to_bf16((float)value); break;
+    default: ((float *)data)[i] = (float)value; break;
+    }
+}
+
+/* From -100 to 100, densest at 0, where the vectors' polynomials change over; far tails and tiny values are in it. */
+static double sweep(size_t i, size_t n) {
+    const double t = 2 * ((double)i + 0.5) / (double)n - 1;
+    return i % 17 == 0 ? t * 1e-6 : i % 3 == 0 ? 100 * t : 12 * t * fabs(t);
+}
+
+/* Embedding tables are rows of activations, off zero on average so that norms have something to cancel; others are weights. */
+static void bind_weights(tern_program *p, const op_case *c) {
+    for (int32_t w = 0; w < p->n_weights; w++) {
+        tern_weight *weight = &p->weights[w];
+        const size_t n = (size_t)weight->shape[0] * (weight->rank == 2 ? (size_t)weight->shape[1] : 1);
+        const bool is_table = weight->name[1] == '.';
+        void *data = malloc(n * sizeof(double));
+        assert_non_null(data);
+        for (size_t i = 0; i < n; i++)
+            store_element(data, c->dtype, i, !is_table ? random_unit() : c->sweeps ? sweep(i, n) : 2 * random_unit() + 0.5);
+        weight->data = data;
+        weight->dtype = c->dtype;
+    }
+}
+
+static void free_program(tern_program *p, bool owns_weights) {
+    for (int32_t w = 0; w < p->n_weights && owns_weights; w++) free((void *)(uintptr_t)p->weights[w].data);
+    tern__program_free(p);
+}
+
+/* ---- Running and comparing ---- */
+
+static void fail_case(const op_case *c, const void *device, const char *what, double found, double expected, double allowed) {
+    const tern_device_properties properties = tern__device_cpu.properties(device);
+    fail_msg("%s, width %lld, out %lld, %lld heads, %lld tokens, %s, %s, %d threads: %s: %.9g, expected %.9g +- %.3g", tern__op_name(c->op),
+             (long long)c->width, (long long)c->out, (long long)c->n_heads, (long long)c->lengths[c->n_sequences], tern_dtype_name(c->dtype),
+             properties.isa, properties.threads, what, found, expected, allowed);
+}
+
+static void compare(const op_case *c, const void *device, const char *name, const float *found, const double *y, const double *e, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const double error = fabs((double)found[i] - y[i]), allowed = e[i] * UNIT_ROUNDOFF + 1e-37; /* exp gives 0 below 2.5e-38 */
+        if (!(error <= allowed)) fail_case(c, device, name, (double)found[i], y[i], allowed);
+        if (e[i] > 0 && error / allowed > most_used[c->op]) most_used[c->op] = error / allowed;
+    }
+    n_elements[c->op] += (int64_t)n;
+}
+
+static void run_on(const op_case *c, void *device, const tern_program *p, const reference *r) {
+    tern_error err;
+    void *compiled;
+    if (tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err) != TERN_OK) fail_msg("%s", err.message);
+    tern_run_output outputs[4];
+    for (int32_t o = 0; o < p->n_outputs; o++) {
+        const tern_value value = r->program->outputs[o].value;
+        const size_t bytes = reference_rows(r, value) * (size_t)tern__value(r->program, value)->width * sizeof(float);
+        outputs[o] = (tern_run_output){.output = o, .data = malloc(bytes)};
+        memset(outputs[o].data, 0xFF, bytes); /* NaN, should something not be written */
+    }
+    if (tern__device_cpu.run(compiled, r->batch, outputs, (size_t)p->n_outputs, &err) != TERN_OK) fail_msg("%s", err.message);
+    for (int32_t o = 0; o < p->n_outputs; o++) {
+        const tern_value value = r->program->outputs[o].value;
+        const size_t n = reference_rows(r, value) * (size_t)tern__value(r->program, value)->width;
+        compare(c, device, p->outputs[o].name, outputs[o].data, r->y[value.index], r->e[value.index], n);
+        free(outputs[o].data);
+    }
+    tern__device_cpu.release(compiled);
+    for (int32_t n = 0; n < p->n_nodes; n++) is_covered[p->nodes[n].op] = true;
+}
+
+static bool has_op(const tern_program *p, tern_op op) {
+    for (int32_t n = 0; n < p->n_nodes; n++)
+        if (p->nodes[n].op == op) return true;
+    return false;
+}
+
+static void run_case(const op_case *c) {
+    const size_t n_tokens = (size_t)c->lengths[c->n_sequences];
+    int32_t *ids = malloc(n_tokens * sizeof *ids);
+    assert_non_null(ids);
+    for (size_t i = 0; i < n_tokens; i++) ids[i] = (int32_t)(n_tokens - 1 - i); /* not the identity, so that a lookup must look */
+    const tern_batch batch = {.n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids}};
+    tern_program *core = build(c), *fused = build(c);
+    bind_weights(core, c);
+    for (int32_t w = 0; w < core->n_weights; w++) {
+        fused->weights[w].data = core->weights[w].data;
+        fused->weights[w].dtype = core->weights[w].dtype;
+    }
+    assert_int_equal(tern__program_fuse(fused, tern__device_cpu.supports, devices[0], NULL), TERN_OK);
+    if (!has_op(fused, c->op)) fail_msg("the case of %s holds none", tern__op_name(c->op));
+    reference r = reference_run(core, &batch);
+    for (size_t d = 0; d < n_devices; d++) {
+        run_on(c, devices[d], core, &r);
+        run_on(c, devices[d], fused, &r);
+    }
+    reference_free(&r);
+    free_program(fused, false);
+    free_program(core, true);
+    free(ids);
+}
+
+/* ---- The cases. Sequences are given by where they start, and the end of the last. ---- */
+
+#define SEQUENCES(...) .lengths = (const int64_t[]){0, __VA_ARGS__}, .n_sequences = sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
+
+static const int64_t widths[] = {1, 3, 20, 60, 384, 768, 1023};
+static const int64_t row_counts[] = {1, 2, 13, 14, 15, 29, 100};
+static const tern_dtype dtypes[] = {TERN_DTYPE_F32, TERN_DTYPE_F16, TERN_DTYPE_BF16, TERN_DTYPE_F64};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* An op over all widths, over all row counts at some widths. */
+static void run_shapes(op_case c) {
+    for (size_t w = 0; w < COUNT(widths); w++)
+        for (size_t r = 0; r < COUNT(row_counts); r++) {
+            if (widths[w] > 60 && r % 3 != 2) continue;
+            const int64_t starts[] = {0, row_counts[r]};
+            c.width = widths[w];
+            c.out = widths[(w + r + 1) % COUNT(widths)];
+            c.lengths = starts;
+            c.n_sequences = 1;
+            run_case(&c);
+        }
+}
+
+static void test_row_ops(void **state) {
+    (void)state;
+    static const tern_op ops[] = {TERN_OP_ADD, TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM, TERN_OP_SLICE, TERN_OP_NORMALIZE};
+    for (size_t o = 0; o < COUNT(ops); o++) run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
+    for (size_t d = 0; d < COUNT(dtypes); d++) {
+        run_shapes((op_case){.op = TERN_OP_EMBEDDING, .dtype = dtypes[d]});
+        run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .dtype = dtypes[d], SEQUENCES(7)});
+    }
+}
+
+static void test_activations(void **state) {
+    (void)state;
+    for (size_t a = 0; a < COUNT(activations); a++) {
+        run_shapes((op_case){.op = activations[a], .dtype = TERN_DTYPE_F32});
+        run_case(&(op_case){.op = activations[a], .width = 1023, .dtype = TERN_DTYPE_F32, .sweeps = true, SEQUENCES(100)});
+    }
+}
+
+static void test_linears(void **state) {
+    (void)state;
+    static const tern_op ops[] = {TERN_OP_LINEAR, TERN_OP_LINEAR_CONCAT, TERN_OP_LINEAR_ADD};
+    for (size_t o = 0; o < COUNT(ops); o++) {
+        run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
+        for (size_t d = 1; d < COUNT(dtypes); d++)
+            run_case(&(op_case){.op = ops[o], .width = 60, .out = 70, .dtype = dtypes[d], SEQUENCES(3, 20, 31)});
+    }
+    run_shapes((op_case){.op = TERN_OP_LINEAR_ACTIVATION, .activation = TERN_OP_GELU, .dtype = TERN_DTYPE_F32});
+    for (size_t a = 0; a < COUNT(activations); a++)
+        run_case(&(op_case){.op = TERN_OP_LINEAR_ACTIVATION, .activation = activations[a], .width = 60, .out = 70, SEQUENCES(17),
+                            .dtype = TERN_DTYPE_F32});
+    run_case(&(op_case){.op = TERN_OP_LINEAR, .width = 384, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(600)}); /* blocks of rows */
+}
+
+static void test_attention(void **state) {
+    (void)state;
+    static const int64_t head_dims[] = {1, 20, 32, 64, 80};
+    for (size_t d = 0; d < COUNT(head_dims); d++) {
+        for (size_t r = 0; r < COUNT(row_counts); r++) {
+            const int64_t starts[] = {0, row_counts[r]};
+            run_case(&(op_case){.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 3 * head_dims[d], .n_heads = 3, .lengths = starts,
+                                .n_sequences = 1, .dtype = TERN_DTYPE_F32});
+        }
+        const op_case mixed = {.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 2 * head_dims[d], .n_heads = 2, .dtype = TERN_DTYPE_F32,
+                               SEQUENCES(1, 6, 39, 41, 101, 102)};
+        run_case(&mixed);
+    }
+    /* 512 keys are one step; 513 two, the second of one key; 1100 three */
+    run_case(&(op_case){.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 32, .n_heads = 1, .dtype = TERN_DTYPE_F32,
+                        SEQUENCES(512, 1025, 2125)});
+}
+
+static void test_pools(void **state) {
+    (void)state;
+    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
+    for (size_t p = 0; p < COUNT(pools); p++)
+        for (size_t w = 0; w < COUNT(widths); w++)
+            run_case(&(op_case){.op = TERN_OP_POOL, .pool = pools[p], .width = widths[w], .dtype = TERN_DTYPE_F32, SEQUENCES(1, 14, 43, 45, 145)});
+}
+
+/* After all cases. */
+static void test_every_op_was_run(void **state) {
+    (void)state;
+    for (int op = 0; op < TERN_N_OPS; op++) {
+        if (n_elements[op] > 0)
+            print_message("%-30s bound %g u: %5.1f%% of what is allowed, %lld elements\n", tern__op_name((tern_op)op), op_bound[op],
+                          100 * most_used[op], (long long)n_elements[op]);
+        if (!is_covered[op]) fail_msg("%s was not run", tern__op_name((tern_op)op));
+        if (n_elements[op] == 0 && op != TERN_OP_INPUT) fail_msg("no case is of %s", tern__op_name((tern_op)op));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_row_ops),  cmocka_unit_test(test_activations), cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_pools),       cmocka_unit_test(test_every_op_was_run),
+    };
+    return cmocka_run_group_tests_name("op conformance", tests, open_devices, close_devices);
+}
