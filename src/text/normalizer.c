@@ -83,7 +83,7 @@ static tern_status keep_text(tern_normalized *out, const unsigned char *text, si
 }
 
 tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
-                            uint32_t first, tern_error *err) {
+                                 uint32_t first, tern_error *err) {
     out->first = first;
     out->n_bytes = 0;
     out->origins = NULL;

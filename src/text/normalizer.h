@@ -50,7 +50,7 @@ void tern__normalizer_set_bert(tern_normalizer *out, bool clean_text, bool handl
 
 /* Normalize `text`, which is well-formed UTF-8 of at most INT32_MAX bytes and starts at code point `first` of the whole text. */
 tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
-                            uint32_t first, tern_error *err);
+                                 uint32_t first, tern_error *err);
 
 /* For normalizers: room for n_bytes more behind what is there, with origins or without. */
 bool tern__normalized_reserve(tern_normalized *normalized, size_t n_bytes, bool with_origins);

@@ -78,7 +78,7 @@ size_t tern__utf8_encode(unsigned char *out, uint32_t c) {
 
 tern_unicode_record tern__unicode_find(uint32_t c) {
     size_t block = c / UNICODE_BLOCK;
-    size_t row = unicode_rows[unicode_top[block / UNICODE_ROW] * UNICODE_ROW + block % UNICODE_ROW];
+    size_t row = unicode_rows[(size_t)unicode_top[block / UNICODE_ROW] * UNICODE_ROW + block % UNICODE_ROW];
     const unsigned char *record = unicode_records[unicode_blocks[row * UNICODE_BLOCK + c % UNICODE_BLOCK]];
     return (tern_unicode_record){.flags = record[0], .combining_class = record[1]};
 }
