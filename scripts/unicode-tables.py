@@ -5,7 +5,7 @@ The tables hold what the PyPI package `tokenizers` does, not what one edition of
 of several editions. So each code point is put to the library; Debian's package unicode-data only gives the combining classes'
 representatives and the ages for the header.
 
-    python3 scripts/unicode-tables.py [UNICODE_FOLDER] > src/text/unicode_data.inc       (about a minute)
+    python3 scripts/unicode-tables.py [UNICODE_FOLDER] > src/text/unicode_data.inc       (about 20 seconds)
 
 SPDX-License-Identifier: Apache-2.0
 """
