@@ -26,4 +26,28 @@ void tern__thread_pool_run(tern_thread_pool *pool, void (*function)(void *argume
 /* Inside the function, by every thread: wait for all. What was written before is visible after. */
 void tern__thread_pool_barrier(tern_thread_pool *pool);
 
+/* Numbered tasks in phases, inside the function: what a barrier is for, but waiting for work to be done instead of for threads to come,
+ * so that a thread that the system holds up delays the others only while it has a task. Every thread goes through all phases in the same
+ * order with the same numbers of tasks:
+ *
+ *     tern_tasks tasks = tern__tasks_begin(pool, thread);
+ *     for (each phase) {
+ *         tern__tasks_start(&tasks, n_tasks);
+ *         for (size_t task; tern__tasks_take(&tasks, &task);) ...
+ *         tern__tasks_wait(&tasks);      all tasks of the phase are done, and what they wrote is visible
+ *     }
+ *
+ * A thread takes the tasks of its own share, n_tasks / n_threads that follow each other, then helps with the others'. */
+typedef struct tern_tasks {
+    tern_thread_pool *pool;
+    size_t thread, n_threads;
+    size_t n_tasks, n_done, n_helped; /* of this phase: all; done by this thread; shares looked at so far */
+    size_t phase, n_finished;         /* this phase's number, from 1; tasks of all phases up to this one */
+} tern_tasks;
+
+tern_tasks tern__tasks_begin(tern_thread_pool *pool, int thread);
+void tern__tasks_start(tern_tasks *tasks, size_t n_tasks); /* less than 2^40 */
+bool tern__tasks_take(tern_tasks *tasks, size_t *task);
+void tern__tasks_wait(tern_tasks *tasks);
+
 #endif

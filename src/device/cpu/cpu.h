@@ -22,7 +22,7 @@ typedef struct tern_cpu_step {
 
 typedef enum tern_cpu_phase_kind { TERN_CPU_ROWS, TERN_CPU_GEMM, TERN_CPU_ATTENTION } tern_cpu_phase_kind;
 
-/* Nodes first ... end - 1, between two barriers. Nodes that work row by row share a phase, in which a thread takes some rows through all
+/* Nodes first ... end - 1, in one phase of tasks. Nodes that work row by row share a phase, in which a thread takes some rows through all
  * of them; a product or an attention has a phase of its own. */
 typedef struct tern_cpu_phase {
     tern_cpu_phase_kind kind;

@@ -1,10 +1,7 @@
-/* run.c - one batch through a compiled program: one parallel region, phases with a barrier after each, tasks taken from counters.
- *
- * Every thread starts on its own share of a phase's tasks and then helps the others, so a thread that the system holds up costs little.
+/* run.c - one batch through a compiled program: one parallel region, in which all threads work off the tasks of phase after phase.
  * Which thread does a task, and how rows are cut into tasks, changes no bit of any result.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +12,9 @@
 #define CHUNK_QUERIES   256                 /* most queries of one attention task */
 #define MIN_CHUNK       32
 
-typedef struct task_counter {
-    _Alignas(TERN_ALIGNMENT) atomic_size_t taken;
-} task_counter;
-
 /* Where everything is in the workspace, in bytes. */
 typedef struct workspace_layout {
-    size_t counters, chunks, scratch, scratch_bytes; /* scratch_bytes: of one thread */
+    size_t chunks, scratch, scratch_bytes; /* scratch_bytes: of one thread */
     size_t total;
     size_t chunk_queries;
 } workspace_layout;
@@ -34,8 +27,7 @@ typedef struct cpu_run {
     size_t n_outputs, n_threads;
     tern_rows rows;
     workspace_layout layout;
-    task_counter *counters; /* [2][n_threads]: of this phase, of the next */
-    int64_t *chunk_start;   /* [n_sequences + 1]: chunks of queries before a sequence */
+    int64_t *chunk_start; /* [n_sequences + 1]: chunks of queries before a sequence */
 } cpu_run;
 
 /* ---- Memory ---- */
@@ -96,8 +88,7 @@ static tern_status lay_out(const tern_cpu_compiled *c, const tern_batch *batch, 
         if (slot_offsets != NULL) slot_offsets[s] = layout->total;
         fits = tern__plan_slot_bytes(&c->plan, s, &rows, &bytes) && tern__size_add(layout->total, bytes, &layout->total);
     }
-    fits = fits && reserve(&layout->total, &layout->counters, 2 * n_threads, sizeof(task_counter)) &&
-           reserve(&layout->total, &layout->chunks, (size_t)batch->n_sequences + 1, sizeof(int64_t)) &&
+    fits = fits && reserve(&layout->total, &layout->chunks, (size_t)batch->n_sequences + 1, sizeof(int64_t)) &&
            lay_out_attention(c, batch, n_threads, layout);
     if (fits) return TERN_OK;
     return TERN_FAIL(err, TERN_E_MEMORY, "cpu: a batch of %lld tokens needs more than any memory", (long long)batch->n_tokens);
@@ -157,24 +148,6 @@ static void copy_outputs(const cpu_run *run, const tern_node *node, size_t first
     }
 }
 
-/* ---- Tasks ---- */
-
-typedef struct task_source {
-    task_counter *counters; /* [n_threads] */
-    size_t n_tasks, n_threads;
-    size_t thread, helped; /* helped: shares that are done, from one's own on */
-} task_source;
-
-static bool take(task_source *source, size_t *task) {
-    for (; source->helped < source->n_threads; source->helped++) {
-        const size_t owner = (source->thread + source->helped) % source->n_threads;
-        const size_t first = source->n_tasks * owner / source->n_threads, end = source->n_tasks * (owner + 1) / source->n_threads;
-        *task = first + atomic_fetch_add_explicit(&source->counters[owner].taken, 1, memory_order_relaxed);
-        if (*task < end) return true;
-    }
-    return false;
-}
-
 /* ---- Phases of rows ---- */
 
 static void embed_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
@@ -216,13 +189,13 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
     }
 }
 
-static void run_rows_phase(const cpu_run *run, const tern_cpu_phase *phase, task_source *source) {
+static void run_rows_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
     const size_t n_rows = (size_t)run->rows.rows[phase->space];
     size_t n_blocks = 4 * run->n_threads, task;
     if (n_blocks < n_rows / 32) n_blocks = n_rows / 32;
     if (n_blocks > n_rows) n_blocks = n_rows;
-    source->n_tasks = n_blocks;
-    while (take(source, &task)) {
+    tern__tasks_start(tasks, n_blocks);
+    while (tern__tasks_take(tasks, &task)) {
         const size_t first = n_rows * task / n_blocks, end = n_rows * (task + 1) / n_blocks;
         for (int32_t n = phase->first; n < phase->end; n++) {
             if (!run->compiled->needed[n]) continue;
@@ -243,7 +216,7 @@ static size_t choose_tiles(const cpu_run *run, size_t n_tiles, size_t k, size_t 
     return tiles;
 }
 
-static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, task_source *source) {
+static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
     const tern_node *node = &run->compiled->program->nodes[phase->first];
     const tern_cpu_step *step = &run->compiled->steps[phase->first];
     const row_view x = view_of(run, node->inputs[0]), y = view_of(run, node->output);
@@ -258,8 +231,8 @@ static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, task
     const size_t n_rows = (size_t)run->rows.rows[phase->space], n_tiles = (n_rows + run->kernels->mr - 1) / run->kernels->mr;
     const size_t tiles = choose_tiles(run, n_tiles, g.k, step->n_panels), n_blocks = (n_tiles + tiles - 1) / tiles;
     size_t task;
-    source->n_tasks = n_blocks * step->n_panels;
-    while (take(source, &task)) {
+    tern__tasks_start(tasks, n_blocks * step->n_panels);
+    while (tern__tasks_take(tasks, &task)) {
         const size_t block = task / step->n_panels;
         const size_t first = n_rows * (n_tiles * block / n_blocks) / n_tiles, end = n_rows * (n_tiles * (block + 1) / n_blocks) / n_tiles;
         run->kernels->gemm(&g, first, end - first, task % step->n_panels, 1);
@@ -279,15 +252,15 @@ static int64_t find_sequence(const cpu_run *run, int64_t chunk) {
     return low;
 }
 
-static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase, task_source *source) {
+static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
     const tern_node *node = &run->compiled->program->nodes[phase->first];
     const row_view q = view_of(run, node->inputs[0]), k = view_of(run, node->inputs[1]), v = view_of(run, node->inputs[2]);
     const row_view y = view_of(run, node->output);
     const size_t n_heads = (size_t)node->attention.n_heads, head_dim = (size_t)node->attention.head_dim;
-    unsigned char *scratch = run->compiled->workspace + run->layout.scratch + source->thread * run->layout.scratch_bytes;
+    unsigned char *scratch = run->compiled->workspace + run->layout.scratch + tasks->thread * run->layout.scratch_bytes;
     size_t task;
-    source->n_tasks = (size_t)run->chunk_start[run->batch->n_sequences] * n_heads;
-    while (take(source, &task)) {
+    tern__tasks_start(tasks, (size_t)run->chunk_start[run->batch->n_sequences] * n_heads);
+    while (tern__tasks_take(tasks, &task)) {
         const int64_t chunk = (int64_t)(task / n_heads), s = find_sequence(run, chunk);
         const size_t first = (size_t)run->batch->row_start[s], n_tokens = (size_t)run->batch->row_start[s + 1] - first;
         const size_t n_chunks = (size_t)(run->chunk_start[s + 1] - run->chunk_start[s]), at = (size_t)(chunk - run->chunk_start[s]);
@@ -312,46 +285,33 @@ static bool has_work(const cpu_run *run, const tern_cpu_phase *phase) {
     return false;
 }
 
-/* Sources are used in turn, so that one's counter can be reset while the other's phase runs. */
-static task_source next_source(const cpu_run *run, int thread, unsigned *turn) {
-    const unsigned now = (*turn)++ % 2;
-    return (task_source){.counters = run->counters + now * run->n_threads, .n_threads = run->n_threads, .thread = (size_t)thread};
-}
-
-static void end_phase(const cpu_run *run, const task_source *source) {
-    task_counter *other = source->counters == run->counters ? run->counters + run->n_threads : run->counters;
-    atomic_store_explicit(&other[source->thread].taken, 0, memory_order_relaxed);
-    tern__thread_pool_barrier(run->compiled->device->pool);
+static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
+    const size_t n_rows = (size_t)run->rows.rows[phase->space];
+    size_t task;
+    tern__tasks_start(tasks, run->n_threads);
+    while (tern__tasks_take(tasks, &task))
+        copy_outputs(run, &run->compiled->program->nodes[phase->first], n_rows * task / run->n_threads, n_rows * (task + 1) / run->n_threads);
+    tern__tasks_wait(tasks);
 }
 
 static void run_region(void *argument, int thread) {
     const cpu_run *run = argument;
     const tern_cpu_compiled *c = run->compiled;
-    unsigned turn = 0;
+    tern_tasks tasks = tern__tasks_begin(c->device->pool, thread);
     for (int32_t p = 0; p < c->n_phases; p++) {
         const tern_cpu_phase *phase = &c->phases[p];
         if (!has_work(run, phase)) continue;
-        task_source source = next_source(run, thread, &turn);
-        if (phase->kind == TERN_CPU_ROWS) run_rows_phase(run, phase, &source);
-        else if (phase->kind == TERN_CPU_GEMM) run_gemm_phase(run, phase, &source);
-        else run_attention_phase(run, phase, &source);
-        end_phase(run, &source);
-        if (phase->kind == TERN_CPU_ROWS || !is_output(run, &c->program->nodes[phase->first])) continue;
-        source = next_source(run, thread, &turn);
-        const size_t n_rows = (size_t)run->rows.rows[phase->space];
-        size_t task;
-        source.n_tasks = run->n_threads;
-        while (take(&source, &task))
-            copy_outputs(run, &c->program->nodes[phase->first], n_rows * task / run->n_threads, n_rows * (task + 1) / run->n_threads);
-        end_phase(run, &source);
+        if (phase->kind == TERN_CPU_ROWS) run_rows_phase(run, phase, &tasks);
+        else if (phase->kind == TERN_CPU_GEMM) run_gemm_phase(run, phase, &tasks);
+        else run_attention_phase(run, phase, &tasks);
+        tern__tasks_wait(&tasks);
+        if (phase->kind != TERN_CPU_ROWS && is_output(run, &c->program->nodes[phase->first])) run_copy_phase(run, phase, &tasks);
     }
 }
 
 static void prepare(cpu_run *run) {
     unsigned char *workspace = run->compiled->workspace;
     const int64_t chunk = (int64_t)run->layout.chunk_queries;
-    run->counters = (task_counter *)(void *)(workspace + run->layout.counters);
-    for (size_t i = 0; i < 2 * run->n_threads; i++) atomic_init(&run->counters[i].taken, 0);
     run->chunk_start = (int64_t *)(void *)(workspace + run->layout.chunks);
     run->chunk_start[0] = 0;
     for (int64_t s = 0; s < run->batch->n_sequences; s++)
