@@ -49,6 +49,9 @@ typedef struct tern_cpu_compiled {
 /* A block for `bytes`, in large pages where it is worth it; free with free(). NULL when memory is short. */
 void *tern__cpu_alloc(size_t bytes);
 
+/* One phase of tasks: all of a product of n_rows rows, by every thread of a pool (see tern_tasks); it is left to the caller to wait. */
+void tern__cpu_gemm(const tern_kernels *kernels, const tern_gemm *g, size_t n_rows, tern_tasks *tasks);
+
 tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
 void tern__cpu_release(void *compiled);
 tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);

@@ -208,12 +208,24 @@ static void run_rows_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
 /* ---- Phases of a product ---- */
 
 /* Tiles of rows in one task: what fits the L2 cache beside a panel, less when there would be too few tasks. */
-static size_t choose_tiles(const cpu_run *run, size_t n_tiles, size_t k, size_t n_panels) {
-    size_t tiles = GEMM_ROWS_BYTES / (k * sizeof(float) * run->kernels->mr);
+static size_t choose_tiles(size_t mr, size_t n_tiles, size_t k, size_t n_panels, size_t n_threads) {
+    size_t tiles = GEMM_ROWS_BYTES / (k * sizeof(float) * mr);
     if (tiles < 1) tiles = 1;
     if (tiles > n_tiles) tiles = n_tiles;
-    while (tiles > 1 && (n_tiles + tiles - 1) / tiles * n_panels < 4 * run->n_threads) tiles = (tiles + 1) / 2;
+    while (tiles > 1 && (n_tiles + tiles - 1) / tiles * n_panels < 4 * n_threads) tiles = (tiles + 1) / 2;
     return tiles;
+}
+
+void tern__cpu_gemm(const tern_kernels *kernels, const tern_gemm *g, size_t n_rows, tern_tasks *tasks) {
+    const size_t n_panels = (g->n + kernels->nr - 1) / kernels->nr, n_tiles = (n_rows + kernels->mr - 1) / kernels->mr;
+    const size_t tiles = choose_tiles(kernels->mr, n_tiles, g->k, n_panels, tasks->n_threads), n_blocks = (n_tiles + tiles - 1) / tiles;
+    size_t task;
+    tern__tasks_start(tasks, n_blocks * n_panels);
+    while (tern__tasks_take(tasks, &task)) {
+        const size_t block = task / n_panels;
+        const size_t first = n_rows * (n_tiles * block / n_blocks) / n_tiles, end = n_rows * (n_tiles * (block + 1) / n_blocks) / n_tiles;
+        kernels->gemm(g, first, end - first, task % n_panels, 1);
+    }
 }
 
 static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
@@ -228,15 +240,7 @@ static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
         g.residual = residual.data;
         g.ld_residual = residual.ld;
     }
-    const size_t n_rows = (size_t)run->rows.rows[phase->space], n_tiles = (n_rows + run->kernels->mr - 1) / run->kernels->mr;
-    const size_t tiles = choose_tiles(run, n_tiles, g.k, step->n_panels), n_blocks = (n_tiles + tiles - 1) / tiles;
-    size_t task;
-    tern__tasks_start(tasks, n_blocks * step->n_panels);
-    while (tern__tasks_take(tasks, &task)) {
-        const size_t block = task / step->n_panels;
-        const size_t first = n_rows * (n_tiles * block / n_blocks) / n_tiles, end = n_rows * (n_tiles * (block + 1) / n_blocks) / n_tiles;
-        run->kernels->gemm(&g, first, end - first, task % step->n_panels, 1);
-    }
+    tern__cpu_gemm(run->kernels, &g, (size_t)run->rows.rows[phase->space], tasks);
 }
 
 /* ---- Phases of attention ---- */
