@@ -1,5 +1,5 @@
 /* unit_same_bits.c - the promise that a text gets the same vector, bit for bit, whatever it is batched with: a small transformer on each
- * ISA level, every sequence alone, all together, in another order, in pairs, with 1, 2, 3 and 5 threads.
+ * ISA level, every sequence alone, all together, in fives, in another order each time, with 1, 2 and 5 threads.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,8 +116,8 @@ static void check_same(const results *found, const results *expected, const char
 }
 
 static void check_level(const char *isa) {
-    static const int thread_counts[] = {1, 2, 3, 5};
-    static const size_t batches[] = {1, 2, 5, N_SEQUENCES};
+    static const int thread_counts[] = {1, 2, 5};
+    static const size_t batches[] = {1, 5, N_SEQUENCES};
     size_t order[N_SEQUENCES];
     results *expected = NULL;
     for (size_t i = 0; i < N_SEQUENCES; i++) order[i] = i;
