@@ -184,10 +184,45 @@ static void test_outputs(void **state) {
     tern__device_cpu.close(device);
 }
 
+/* A value lives where a wider one was: while one thread writes its rows, no other may still be at the wide rows in the same memory. They
+ * would meet a quarter of the way, so there are many tries. */
+static void test_reused_memory(void **state) {
+    (void)state;
+    enum { WIDE = 960, THIRD = WIDE / 3, MANY = 1024, TRIES = 500 };
+    static float wide[ROWS * WIDE], found[MANY * THIRD], expected[MANY * THIRD];
+    static test_batch b;
+    void *device = open_cpu(2, NULL), *compiled;
+    tern_program *p;
+    tern_error err;
+    assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
+    const tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), ROWS, WIDE, "wide");
+    const tern_value y = tern__add(p, tern__slice(p, x, 0, THIRD), tern__slice(p, x, THIRD, THIRD));
+    tern__output(p, tern__activation(p, y, TERN_OP_RELU), "y");
+    assert_int_equal(tern__program_finish(p, NULL), TERN_OK);
+    for (size_t i = 0; i < ROWS * WIDE; i++) wide[i] = (float)(i % 101);
+    p->weights[0].data = wide;
+    p->weights[0].dtype = TERN_DTYPE_F32;
+    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err), TERN_OK);
+    fill_batch(&b, 64, MANY / 64);
+    const tern_run_output output = {.output = 0, .data = found};
+    for (size_t i = 0; i < MANY * THIRD; i++) {
+        const float *row = wide + (size_t)b.ids[i / THIRD] * WIDE;
+        expected[i] = row[i % THIRD] + row[THIRD + i % THIRD];
+    }
+    for (int try = 0; try < TRIES; try++) { /* quickly, so that the second thread is still awake */
+        assert_int_equal(tern__device_cpu.run(compiled, &b.batch, &output, 1, &err), TERN_OK);
+        if (memcmp(found, expected, sizeof found) != 0) fail_msg("try %d has other bits", try);
+    }
+    tern__device_cpu.release(compiled);
+    tern__program_free(p);
+    tern__device_cpu.close(device);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_and_find), cmocka_unit_test(test_open_refuses), cmocka_unit_test(test_compile_refuses),
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_reused_memory),
     };
     return cmocka_run_group_tests_name("CPU device", tests, NULL, NULL);
 }

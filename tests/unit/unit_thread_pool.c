@@ -1,5 +1,5 @@
-/* unit_thread_pool.c - the thread pool: all threads enter, barriers hold, tasks are done once, more threads than cores still move;
- * and how many threads there are by default. Also run under ThreadSanitizer.
+/* unit_thread_pool.c - the thread pool: all threads enter, barriers hold, tasks are done once and in phases, more threads than cores
+ * still move; and how many threads there are by default. Also run under ThreadSanitizer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,6 +57,53 @@ static void test_barrier(void **state) {
         for (int run = 0; run < 3; run++) tern__thread_pool_run(r.pool, write_and_read, &r);
         assert_int_equal(atomic_load(&r.n_wrong), 0);
         tern__thread_pool_free(r.pool);
+    }
+}
+
+enum { N_PHASES = 300, MAX_TASKS = 1000 };
+
+typedef struct phases {
+    tern_thread_pool *pool;
+    int done[2][MAX_TASKS]; /* plain memory: phase that last did the task */
+    atomic_int n_wrong, n_taken;
+} phases;
+
+static size_t tasks_of(size_t phase) { return phase % 7 == 3 ? 0 : phase % 5 == 1 ? 1 : phase * 37 % MAX_TASKS; }
+
+/* Each phase reads what all tasks of the phase before wrote, which for the others is visible only by the waiting. */
+static void work_off(void *argument, int thread) {
+    phases *p = argument;
+    tern_tasks tasks = tern__tasks_begin(p->pool, thread);
+    for (size_t phase = 1; phase <= N_PHASES; phase++) {
+        int *now = p->done[phase % 2], *before = p->done[1 - phase % 2];
+        tern__tasks_start(&tasks, tasks_of(phase));
+        for (size_t task; tern__tasks_take(&tasks, &task);) {
+            if (task >= tasks_of(phase) || now[task] == (int)phase) atomic_fetch_add(&p->n_wrong, 1);
+            const size_t other = task * 31 % MAX_TASKS;
+            if (other < tasks_of(phase - 1) && before[other] != (int)phase - 1) atomic_fetch_add(&p->n_wrong, 1);
+            now[task] = (int)phase;
+            atomic_fetch_add(&p->n_taken, 1);
+        }
+        tern__tasks_wait(&tasks);
+    }
+}
+
+static void test_tasks(void **state) {
+    (void)state;
+    static const int sizes[] = {1, 2, 3, MAX_THREADS};
+    int n_tasks = 0;
+    for (size_t phase = 1; phase <= N_PHASES; phase++) n_tasks += (int)tasks_of(phase);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        static phases p;
+        memset(&p, 0, sizeof p);
+        p.pool = new_pool(sizes[i]);
+        for (int run = 1; run <= 3; run++) {
+            memset(p.done, 0, sizeof p.done);
+            tern__thread_pool_run(p.pool, work_off, &p);
+            assert_int_equal(atomic_load(&p.n_wrong), 0);
+            assert_int_equal(atomic_load(&p.n_taken), run * n_tasks);
+        }
+        tern__thread_pool_free(p.pool);
     }
 }
 
@@ -180,6 +227,7 @@ static void test_quota(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_new_and_free),
         cmocka_unit_test(test_idle_pool_sleeps),
