@@ -143,7 +143,14 @@ static void measure(product *p, size_t m, size_t n, size_t k, double max_seconds
     p->n_copies = m < 32 ? ((size_t)16 << 20) / p->panel_floats + 1 : 1;
     float *x = new_floats(m * row_stride(k)), *y = new_floats(m * row_stride(n)), *bias = new_floats(n_panels * nr);
     float *panels = new_floats(p->panel_floats * p->n_copies);
-    p->gemm = (tern_gemm){.x = x, .ldx = row_stride(k), .panels = panels, .bias = bias, .k = k, .n = n, .y = y, .ldy = row_stride(n),
+    p->gemm = (tern_gemm){.x = x,
+                          .ldx = row_stride(k),
+                          .panels = panels,
+                          .bias = bias,
+                          .k = k,
+                          .n = n,
+                          .y = y,
+                          .ldy = row_stride(n),
                           .activation = TERN_OP_INPUT};
     size_t n_samples = 0;
     const double begin = seconds_of(CLOCK_MONOTONIC);
@@ -166,8 +173,8 @@ static void measure(product *p, size_t m, size_t n, size_t k, double max_seconds
 }
 
 int main(int argc, char **argv) {
-    static const size_t shapes[][3] = {{1, 768, 768},    {4, 768, 768},    {12, 768, 768},   {12, 2304, 768}, {12, 768, 3072},
-                                       {12, 3072, 768},  {14, 3072, 768},  {23, 3072, 768},  {28, 3072, 768}, {100, 768, 768},
+    static const size_t shapes[][3] = {{1, 768, 768},    {4, 768, 768},    {12, 768, 768},   {12, 2304, 768},  {12, 768, 3072},
+                                       {12, 3072, 768},  {14, 3072, 768},  {23, 3072, 768},  {28, 3072, 768},  {100, 768, 768},
                                        {300, 768, 768},  {300, 2304, 768}, {300, 3072, 768}, {300, 768, 3072}, {512, 384, 384},
                                        {512, 1536, 384}, {512, 384, 1536}};
     tern_isa isa;

@@ -16,7 +16,7 @@ static bool read_start(char *out, size_t n_bytes, const char *path) {
     const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return false;
     size_t n = 0;
-    for (ssize_t got = 1; got > 0 && n < n_bytes - 1; n += got > 0 ? (size_t)got : 0) got = read(descriptor, out + n, n_bytes - 1 - n);
+    for (ssize_t got = 1; got > 0 && n<n_bytes - 1; n += got> 0 ? (size_t)got : 0) got = read(descriptor, out + n, n_bytes - 1 - n);
     close(descriptor);
     out[n] = '\0';
     return true;

@@ -46,10 +46,10 @@ typedef struct pool_worker {
 } pool_worker;
 
 struct tern_thread_pool {
-    _Alignas(TERN_ALIGNMENT) atomic_size_t n_started; /* regions, and one more to end */
-    _Alignas(TERN_ALIGNMENT) atomic_size_t n_passed;  /* barriers */
+    _Alignas(TERN_ALIGNMENT) atomic_size_t n_started;  /* regions, and one more to end */
+    _Alignas(TERN_ALIGNMENT) atomic_size_t n_passed;   /* barriers */
     _Alignas(TERN_ALIGNMENT) atomic_size_t n_finished; /* tasks of the present region */
-    _Alignas(TERN_ALIGNMENT) atomic_int n_arrived;    /* at the barrier */
+    _Alignas(TERN_ALIGNMENT) atomic_int n_arrived;     /* at the barrier */
     bed between, inside;
     int n_threads;
     int n_workers; /* that run */

@@ -24,10 +24,12 @@
  *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
  *   attention  sum p |v| (1 + largest sum |q k| scale): an error in a score is one of its weight's exponent
  *   pool       mean of |x|; cls and max are exact        normalize  |y| */
-static const double op_bound[TERN_N_OPS] = {
-    [TERN_OP_ADD] = 1, [TERN_OP_LAYER_NORM] = 4, [TERN_OP_LINEAR] = 8, [TERN_OP_GELU] = 2, [TERN_OP_GELU_TANH] = 2,
-    [TERN_OP_QUICK_GELU] = 2.5, [TERN_OP_SILU] = 2.5, [TERN_OP_SIGMOID] = 3, [TERN_OP_TANH] = 3,
-    [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4, [TERN_OP_POOL] = 4, [TERN_OP_NORMALIZE] = 4};
+static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,       [TERN_OP_LAYER_NORM] = 4,
+                                            [TERN_OP_LINEAR] = 8,    [TERN_OP_GELU] = 2,
+                                            [TERN_OP_GELU_TANH] = 2, [TERN_OP_QUICK_GELU] = 2.5,
+                                            [TERN_OP_SILU] = 2.5,    [TERN_OP_SIGMOID] = 3,
+                                            [TERN_OP_TANH] = 3,      [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
+                                            [TERN_OP_POOL] = 4,      [TERN_OP_NORMALIZE] = 4};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
@@ -47,13 +49,20 @@ static inline double reference_weight(const reference *r, const tern_node *node,
 
 static inline double reference_activation(tern_op op, double x) {
     switch (op) {
-    case TERN_OP_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
-    case TERN_OP_GELU_TANH: return x / (1 + exp(-2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case TERN_OP_QUICK_GELU: return x / (1 + exp(-1.702 * x));
-    case TERN_OP_RELU: return x > 0 ? x : 0;
-    case TERN_OP_SILU: return x / (1 + exp(-x));
-    case TERN_OP_SIGMOID: return 1 / (1 + exp(-x));
-    default: return tanh(x);
+    case TERN_OP_GELU:
+        return 0.5 * x * erfc(-x / sqrt(2.0));
+    case TERN_OP_GELU_TANH:
+        return x / (1 + exp(-2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case TERN_OP_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case TERN_OP_RELU:
+        return x > 0 ? x : 0;
+    case TERN_OP_SILU:
+        return x / (1 + exp(-x));
+    case TERN_OP_SIGMOID:
+        return 1 / (1 + exp(-x));
+    default:
+        return tanh(x);
     }
 }
 
@@ -161,7 +170,8 @@ static inline void reference_normalize(const reference *r, const tern_node *node
 }
 
 static inline void reference_row(const reference *r, const tern_node *node, size_t i) {
-    const int a = node->n_inputs > 0 ? node->inputs[0].index : 0, b = node->n_inputs > 1 ? node->inputs[1].index : 0, to = node->output.index;
+    const int a = node->n_inputs > 0 ? node->inputs[0].index : 0, b = node->n_inputs > 1 ? node->inputs[1].index : 0,
+              to = node->output.index;
     const size_t n = (size_t)r->program->values[to].width, n_a = (size_t)r->program->values[a].width;
     double *y = r->y[to] + i * n, *e = r->e[to] + i * n;
     for (size_t c = 0; c < n; c++) {

@@ -36,7 +36,11 @@ static void test_list_and_find(void **state) {
 
 static void test_open_refuses(void **state) {
     (void)state;
-    static const struct { tern_device_options options; tern_status code; const char *part; } cases[] = {
+    static const struct {
+        tern_device_options options;
+        tern_status code;
+        const char *part;
+    } cases[] = {
         {{.threads = -1}, TERN_E_ARGUMENT, "-1 threads"},
         {{.threads = 1 << 20}, TERN_E_ARGUMENT, "1048576 threads"},
         {{.isa = "mmx"}, TERN_E_DEVICE, "\"mmx\"; known are: scalar, avx2, avx512"},
@@ -173,7 +177,8 @@ static void test_outputs(void **state) {
     for (size_t c = 0; c < WIDTH; c++) { /* small integers: exact */
         float sum = 0;
         for (size_t r = 0; r < 5; r++) sum += linear[(5 + r) * WIDTH + c];
-        if (pooled[WIDTH + c] < sum * 0.2f - 1e-3f || pooled[WIDTH + c] > sum * 0.2f + 1e-3f) fail_msg("the mean of column %zu is wrong", c);
+        if (pooled[WIDTH + c] < sum * 0.2f - 1e-3f || pooled[WIDTH + c] > sum * 0.2f + 1e-3f)
+            fail_msg("the mean of column %zu is wrong", c);
     }
     memset(linear, 0, sizeof linear);
     assert_int_equal(tern__device_cpu.run(compiled, &b.batch, NULL, 0, &err), TERN_OK);
@@ -221,8 +226,7 @@ static void test_reused_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_and_find), cmocka_unit_test(test_open_refuses), cmocka_unit_test(test_compile_refuses),
-        cmocka_unit_test(test_memory),        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_reused_memory),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_outputs),      cmocka_unit_test(test_reused_memory),
     };
     return cmocka_run_group_tests_name("CPU device", tests, NULL, NULL);
 }

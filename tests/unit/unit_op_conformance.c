@@ -51,13 +51,13 @@ static int close_devices(void **state) {
 /* ---- A case ---- */
 
 typedef struct op_case {
-    tern_op op;            /* under test; for the report */
-    tern_op activation;    /* LINEAR_ACTIVATION */
-    tern_pool pool;        /* POOL */
-    int64_t width, out;    /* of the rows; of linears */
-    int64_t n_heads;       /* attention: width is n_heads * head_dim */
-    tern_dtype dtype;      /* of the weights */
-    bool sweeps;           /* inputs run through a range instead of being random */
+    tern_op op;             /* under test; for the report */
+    tern_op activation;     /* LINEAR_ACTIVATION */
+    tern_pool pool;         /* POOL */
+    int64_t width, out;     /* of the rows; of linears */
+    int64_t n_heads;        /* attention: width is n_heads * head_dim */
+    tern_dtype dtype;       /* of the weights */
+    bool sweeps;            /* inputs run through a range instead of being random */
     const int64_t *lengths; /* of the sequences */
     int64_t n_sequences;
 } op_case;
@@ -100,12 +100,24 @@ static tern_program *build(const op_case *c) {
     if (c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION)
         d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
     switch (c->op) {
-    case TERN_OP_EMBEDDING: tern__output(p, a, "y"); break;
-    case TERN_OP_ADD: tern__output(p, tern__add(p, a, b), "y"); break;
-    case TERN_OP_LAYER_NORM: tern__output(p, tern__layer_norm(p, a, EPS, "norm"), "y"); break;
-    case TERN_OP_ADD_LAYER_NORM: tern__output(p, tern__layer_norm(p, tern__add(p, a, b), EPS, "norm"), "y"); break;
-    case TERN_OP_SLICE: tern__output(p, tern__slice(p, a, c->width / 3, (c->width + 1) / 2), "y"); break;
-    case TERN_OP_POOL: tern__output(p, tern__pool(p, a, c->pool), "y"); break;
+    case TERN_OP_EMBEDDING:
+        tern__output(p, a, "y");
+        break;
+    case TERN_OP_ADD:
+        tern__output(p, tern__add(p, a, b), "y");
+        break;
+    case TERN_OP_LAYER_NORM:
+        tern__output(p, tern__layer_norm(p, a, EPS, "norm"), "y");
+        break;
+    case TERN_OP_ADD_LAYER_NORM:
+        tern__output(p, tern__layer_norm(p, tern__add(p, a, b), EPS, "norm"), "y");
+        break;
+    case TERN_OP_SLICE:
+        tern__output(p, tern__slice(p, a, c->width / 3, (c->width + 1) / 2), "y");
+        break;
+    case TERN_OP_POOL:
+        tern__output(p, tern__pool(p, a, c->pool), "y");
+        break;
     case TERN_OP_NORMALIZE:
         tern__output(p, tern__normalize(p, a), "y");
         tern__output(p, tern__normalize(p, tern__pool(p, a, TERN_POOL_MEAN)), "pooled");
@@ -116,8 +128,12 @@ static tern_program *build(const op_case *c) {
     case TERN_OP_LINEAR:
     case TERN_OP_LINEAR_CONCAT:
     case TERN_OP_LINEAR_ACTIVATION:
-    case TERN_OP_LINEAR_ADD: build_linears(p, c, a, b); break;
-    default: tern__output(p, tern__activation(p, a, c->op), "y"); break;
+    case TERN_OP_LINEAR_ADD:
+        build_linears(p, c, a, b);
+        break;
+    default:
+        tern__output(p, tern__activation(p, a, c->op), "y");
+        break;
     }
     tern_error err;
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
@@ -128,10 +144,18 @@ static tern_program *build(const op_case *c) {
 
 static void store_element(void *data, tern_dtype dtype, size_t i, double value) {
     switch (dtype) {
-    case TERN_DTYPE_F64: ((double *)data)[i] = value; break;
-    case TERN_DTYPE_F16: ((uint16_t *)data)[i] = tern__f32_to_f16((float)value); break;
-    case TERN_DTYPE_BF16: ((uint16_t *)data)[i] = tern__f32_to_bf16((float)value); break;
-    default: ((float *)data)[i] = (float)value; break;
+    case TERN_DTYPE_F64:
+        ((double *)data)[i] = value;
+        break;
+    case TERN_DTYPE_F16:
+        ((uint16_t *)data)[i] = tern__f32_to_f16((float)value);
+        break;
+    case TERN_DTYPE_BF16:
+        ((uint16_t *)data)[i] = tern__f32_to_bf16((float)value);
+        break;
+    default:
+        ((float *)data)[i] = (float)value;
+        break;
     }
 }
 
@@ -166,11 +190,12 @@ static void free_program(tern_program *p, bool owns_weights) {
 static void fail_case(const op_case *c, const void *device, const char *what, double found, double expected, double allowed) {
     const tern_device_properties properties = tern__device_cpu.properties(device);
     fail_msg("%s, width %lld, out %lld, %lld heads, %lld tokens, %s, %s, %d threads: %s: %.9g, expected %.9g +- %.3g", tern__op_name(c->op),
-             (long long)c->width, (long long)c->out, (long long)c->n_heads, (long long)c->lengths[c->n_sequences], tern_dtype_name(c->dtype),
-             properties.isa, properties.threads, what, found, expected, allowed);
+             (long long)c->width, (long long)c->out, (long long)c->n_heads, (long long)c->lengths[c->n_sequences],
+             tern_dtype_name(c->dtype), properties.isa, properties.threads, what, found, expected, allowed);
 }
 
-static void compare(const op_case *c, const void *device, const char *name, const float *found, const double *y, const double *e, size_t n) {
+static void compare(const op_case *c, const void *device, const char *name, const float *found, const double *y, const double *e,
+                    size_t n) {
     for (size_t i = 0; i < n; i++) {
         const double error = fabs((double)found[i] - y[i]), allowed = e[i] * UNIT_ROUNDOFF + 1e-37; /* exp gives 0 below 2.5e-38 */
         if (!(error <= allowed)) fail_case(c, device, name, (double)found[i], y[i], allowed);
@@ -212,7 +237,8 @@ static void run_case(const op_case *c) {
     int32_t *ids = malloc(n_tokens * sizeof *ids);
     assert_non_null(ids);
     for (size_t i = 0; i < n_tokens; i++) ids[i] = (int32_t)(n_tokens - 1 - i); /* not the identity, so that a lookup must look */
-    const tern_batch batch = {.n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids}};
+    const tern_batch batch = {
+        .n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids}};
     tern_program *core = build(c), *fused = build(c);
     bind_weights(core, c);
     for (int32_t w = 0; w < core->n_weights; w++) {
@@ -283,8 +309,8 @@ static void test_linears(void **state) {
     }
     run_shapes((op_case){.op = TERN_OP_LINEAR_ACTIVATION, .activation = TERN_OP_GELU, .dtype = TERN_DTYPE_F32});
     for (size_t a = 0; a < COUNT(activations); a++)
-        run_case(&(op_case){.op = TERN_OP_LINEAR_ACTIVATION, .activation = activations[a], .width = 60, .out = 70, SEQUENCES(17),
-                            .dtype = TERN_DTYPE_F32});
+        run_case(&(op_case){
+            .op = TERN_OP_LINEAR_ACTIVATION, .activation = activations[a], .width = 60, .out = 70, SEQUENCES(17), .dtype = TERN_DTYPE_F32});
     run_case(&(op_case){.op = TERN_OP_LINEAR, .width = 384, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(600)}); /* blocks of rows */
 }
 
@@ -294,16 +320,23 @@ static void test_attention(void **state) {
     for (size_t d = 0; d < COUNT(head_dims); d++) {
         for (size_t r = 0; r < COUNT(row_counts); r++) {
             const int64_t starts[] = {0, row_counts[r]};
-            run_case(&(op_case){.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 3 * head_dims[d], .n_heads = 3, .lengths = starts,
-                                .n_sequences = 1, .dtype = TERN_DTYPE_F32});
+            run_case(&(op_case){.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION,
+                                .width = 3 * head_dims[d],
+                                .n_heads = 3,
+                                .lengths = starts,
+                                .n_sequences = 1,
+                                .dtype = TERN_DTYPE_F32});
         }
-        const op_case mixed = {.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 2 * head_dims[d], .n_heads = 2, .dtype = TERN_DTYPE_F32,
+        const op_case mixed = {.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION,
+                               .width = 2 * head_dims[d],
+                               .n_heads = 2,
+                               .dtype = TERN_DTYPE_F32,
                                SEQUENCES(1, 6, 39, 41, 101, 102)};
         run_case(&mixed);
     }
     /* 512 keys are one step; 513 two, the second of one key; 1100 three */
-    run_case(&(op_case){.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 32, .n_heads = 1, .dtype = TERN_DTYPE_F32,
-                        SEQUENCES(512, 1025, 2125)});
+    run_case(&(op_case){
+        .op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 32, .n_heads = 1, .dtype = TERN_DTYPE_F32, SEQUENCES(512, 1025, 2125)});
 }
 
 static void test_pools(void **state) {
@@ -311,7 +344,8 @@ static void test_pools(void **state) {
     static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
     for (size_t p = 0; p < COUNT(pools); p++)
         for (size_t w = 0; w < COUNT(widths); w++)
-            run_case(&(op_case){.op = TERN_OP_POOL, .pool = pools[p], .width = widths[w], .dtype = TERN_DTYPE_F32, SEQUENCES(1, 14, 43, 45, 145)});
+            run_case(&(op_case){
+                .op = TERN_OP_POOL, .pool = pools[p], .width = widths[w], .dtype = TERN_DTYPE_F32, SEQUENCES(1, 14, 43, 45, 145)});
 }
 
 /* After all cases. */
@@ -328,7 +362,7 @@ static void test_every_op_was_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_row_ops),  cmocka_unit_test(test_activations), cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_row_ops),   cmocka_unit_test(test_activations), cmocka_unit_test(test_linears),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_pools),       cmocka_unit_test(test_every_op_was_run),
     };
     return cmocka_run_group_tests_name("op conformance", tests, open_devices, close_devices);

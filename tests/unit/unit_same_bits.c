@@ -94,7 +94,8 @@ static void run_batch(void *compiled, const size_t *order, size_t n, results *to
             positions[row_start[i] + t] = (int32_t)t;
         }
     }
-    const tern_batch batch = {.n_sequences = (int64_t)n, .n_tokens = row_start[n], .row_start = row_start, .inputs = {ids, NULL, positions}};
+    const tern_batch batch = {
+        .n_sequences = (int64_t)n, .n_tokens = row_start[n], .row_start = row_start, .inputs = {ids, NULL, positions}};
     const tern_run_output outputs[] = {{0, last}, {1, mean}, {2, pooler}};
     tern_error err;
     if (tern__device_cpu.run(compiled, &batch, outputs, 3, &err) != TERN_OK) fail_msg("%s", err.message);
@@ -111,8 +112,8 @@ static void check_same(const results *found, const results *expected, const char
         if (memcmp(found->last[s], expected->last[s], (size_t)lengths[s] * WIDTH * sizeof(float)) != 0 ||
             memcmp(found->mean[s], expected->mean[s], sizeof found->mean[s]) != 0 ||
             memcmp(found->pooler[s], expected->pooler[s], sizeof found->pooler[s]) != 0)
-            fail_msg("%s: the sequence of %lld tokens has other bits with %d threads in batches of %zu", isa, (long long)lengths[s], threads,
-                     batch);
+            fail_msg("%s: the sequence of %lld tokens has other bits with %d threads in batches of %zu", isa, (long long)lengths[s],
+                     threads, batch);
 }
 
 static void check_level(const char *isa) {

@@ -39,8 +39,10 @@ static tern_status check_weight(const tern_weight *weight, tern_error *err) {
     case TERN_DTYPE_F64:
     case TERN_DTYPE_F32:
     case TERN_DTYPE_F16:
-    case TERN_DTYPE_BF16: return TERN_OK;
-    default: return TERN_FAIL(err, TERN_E_DTYPE, "cpu: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
+    case TERN_DTYPE_BF16:
+        return TERN_OK;
+    default:
+        return TERN_FAIL(err, TERN_E_DTYPE, "cpu: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
     }
 }
 
@@ -150,8 +152,7 @@ static weight_row find_weight_row(const tern_program *program, const tern_node *
     for (int32_t p = 0; p < n_parts; p++) {
         const tern_weight *weight = &program->weights[node->weights[2 * p]];
         const int32_t bias = 2 * p + 1 < node->n_weights ? node->weights[2 * p + 1] : TERN_NO_WEIGHT;
-        if (row < (size_t)weight->shape[0])
-            return (weight_row){weight, bias != TERN_NO_WEIGHT ? &program->weights[bias] : NULL, row};
+        if (row < (size_t)weight->shape[0]) return (weight_row){weight, bias != TERN_NO_WEIGHT ? &program->weights[bias] : NULL, row};
         row -= (size_t)weight->shape[0];
     }
     return (weight_row){NULL, NULL, 0};

@@ -27,7 +27,8 @@ static tern_status cpu_open(void **device, const tern_device_options *options, t
     tern_cpu_device *cpu = tern__alloc_zero(1, sizeof *cpu);
     if (cpu == NULL) return TERN_FAIL_MEMORY(err, sizeof *cpu);
     tern__isa_kernels(isa, &cpu->kernels);
-    const tern_status status = tern__thread_pool_new(&cpu->pool, options->threads > 0 ? options->threads : tern__thread_count_default(), err);
+    const int threads = options->threads > 0 ? options->threads : tern__thread_count_default();
+    const tern_status status = tern__thread_pool_new(&cpu->pool, threads, err);
     if (status == TERN_OK) *device = cpu;
     else free(cpu);
     return status;

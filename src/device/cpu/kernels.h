@@ -19,9 +19,9 @@
 typedef struct tern_gemm {
     const float *x;
     size_t ldx;
-    const float *panels; /* [n_panels][k][nr] */
-    const float *bias;   /* [n_panels * nr] */
-    size_t k, n;         /* n: columns of y */
+    const float *panels;   /* [n_panels][k][nr] */
+    const float *bias;     /* [n_panels * nr] */
+    size_t k, n;           /* n: columns of y */
     const float *residual; /* NULL: none */
     size_t ld_residual;
     float *y;

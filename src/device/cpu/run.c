@@ -161,7 +161,8 @@ static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y
     const row_view x = view_of(run, node->inputs[0]);
     const int64_t *start = run->batch->row_start;
     for (size_t s = first; s < end; s++)
-        run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width, node->pool);
+        run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width,
+                           node->pool);
 }
 
 static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
@@ -232,8 +233,15 @@ static void run_gemm_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
     const tern_node *node = &run->compiled->program->nodes[phase->first];
     const tern_cpu_step *step = &run->compiled->steps[phase->first];
     const row_view x = view_of(run, node->inputs[0]), y = view_of(run, node->output);
-    tern_gemm g = {.x = x.data, .ldx = x.ld, .panels = step->panels, .bias = step->bias, .k = x.width, .n = y.width, .y = y.data,
-                   .ldy = y.ld, .activation = TERN_OP_INPUT};
+    tern_gemm g = {.x = x.data,
+                   .ldx = x.ld,
+                   .panels = step->panels,
+                   .bias = step->bias,
+                   .k = x.width,
+                   .n = y.width,
+                   .y = y.data,
+                   .ldy = y.ld,
+                   .activation = TERN_OP_INPUT};
     if (node->op == TERN_OP_LINEAR_ACTIVATION) g.activation = node->activation;
     if (node->op == TERN_OP_LINEAR_ADD) {
         const row_view residual = view_of(run, node->inputs[1]);
@@ -269,10 +277,18 @@ static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase,
         const size_t first = (size_t)run->batch->row_start[s], n_tokens = (size_t)run->batch->row_start[s + 1] - first;
         const size_t n_chunks = (size_t)(run->chunk_start[s + 1] - run->chunk_start[s]), at = (size_t)(chunk - run->chunk_start[s]);
         const size_t query = n_tokens * at / n_chunks, column = task % n_heads * head_dim;
-        const tern_attention_head head = {.q = q.data + first * q.ld + column, .k = k.data + first * k.ld + column,
-                                          .v = v.data + first * v.ld + column, .y = y.data + first * y.ld + column,
-                                          .ldq = q.ld, .ldk = k.ld, .ldv = v.ld, .ldy = y.ld, .n_tokens = n_tokens,
-                                          .head_dim = head_dim, .scale = node->attention.scale, .scratch = (float *)(void *)scratch};
+        const tern_attention_head head = {.q = q.data + first * q.ld + column,
+                                          .k = k.data + first * k.ld + column,
+                                          .v = v.data + first * v.ld + column,
+                                          .y = y.data + first * y.ld + column,
+                                          .ldq = q.ld,
+                                          .ldk = k.ld,
+                                          .ldv = v.ld,
+                                          .ldy = y.ld,
+                                          .n_tokens = n_tokens,
+                                          .head_dim = head_dim,
+                                          .scale = node->attention.scale,
+                                          .scratch = (float *)(void *)scratch};
         run->kernels->attention(&head, query, n_tokens * (at + 1) / n_chunks - query);
     }
 }
@@ -290,11 +306,11 @@ static bool has_work(const cpu_run *run, const tern_cpu_phase *phase) {
 }
 
 static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
+    const tern_node *node = &run->compiled->program->nodes[phase->first];
     const size_t n_rows = (size_t)run->rows.rows[phase->space];
     size_t task;
     tern__tasks_start(tasks, run->n_threads);
-    while (tern__tasks_take(tasks, &task))
-        copy_outputs(run, &run->compiled->program->nodes[phase->first], n_rows * task / run->n_threads, n_rows * (task + 1) / run->n_threads);
+    while (tern__tasks_take(tasks, &task)) copy_outputs(run, node, n_rows * task / run->n_threads, n_rows * (task + 1) / run->n_threads);
     tern__tasks_wait(tasks);
 }
 
@@ -335,7 +351,11 @@ static void mark_needed(const cpu_run *run) {
 
 tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
     tern_cpu_compiled *c = compiled;
-    cpu_run run = {.compiled = c, .kernels = &c->device->kernels, .batch = batch, .outputs = outputs, .n_outputs = n_outputs,
+    cpu_run run = {.compiled = c,
+                   .kernels = &c->device->kernels,
+                   .batch = batch,
+                   .outputs = outputs,
+                   .n_outputs = n_outputs,
                    .n_threads = (size_t)tern__thread_pool_size(c->device->pool),
                    .rows = {.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens, [TERN_SPACE_SEQUENCES] = batch->n_sequences}}};
     TERN_TRY(lay_out(c, batch, &run.layout, c->slot_offsets, err));
