@@ -139,6 +139,8 @@ typedef struct tern_device_info {
     bool is_present;
     char description[256]; /* when present: processor, ISA level, threads */
     char reason[256];      /* when not: why, and what to do */
+    char isa[32];          /* when present: the best ISA level, "avx512", or GPU architecture */
+    int threads;           /* when present: host threads that would compute; 0 for a GPU */
 } tern_device_info;
 
 /* tern_device_list - every device kind that this build knows, present or not.

@@ -157,11 +157,12 @@ tern_status tern__writer_open(tern_writer *out, const char *path, tern_error *er
     struct stat facts;
     bool is_there = stat(path, &facts) == 0;
     if (is_there && S_ISDIR(facts.st_mode)) return fail_file(err, path, "written", EISDIR);
-    out->path = is_there ? realpath(path, NULL) : strdup(path);
+    bool in_place = is_there && !S_ISREG(facts.st_mode);
+    out->path = is_there && !in_place ? realpath(path, NULL) : strdup(path); /* a pipe behind a link has no real path */
     if (!out->path) return fail_file(err, path, "written", errno);
     int descriptor = -1;
     tern_status status = TERN_OK;
-    if (is_there && !S_ISREG(facts.st_mode)) {
+    if (in_place) {
         descriptor = open(out->path, O_WRONLY | O_CLOEXEC);
         if (descriptor < 0) status = fail_file(err, path, "written", errno);
     } else {

@@ -49,6 +49,11 @@ static void json_devices(const info_command *command) {
         json_key_string("name", device->name);
         printf(",\"present\":%s,", device->is_present ? "true" : "false");
         json_key_string(device->is_present ? "description" : "reason", device->is_present ? device->description : device->reason);
+        if (device->is_present) {
+            putchar(',');
+            json_key_string("isa", device->isa);
+            printf(",\"threads\":%d", device->threads);
+        }
         putchar('}');
     }
     putchar(']');

@@ -108,6 +108,7 @@ def test_info():
     cpu = [d for d in bare["devices"] if d["name"] == "cpu"]
     check(len(cpu) == 1 and cpu[0]["present"] and cpu[0]["description"], "info: the cpu device is present", bare)
     check(all(d["present"] or d["reason"] for d in bare["devices"]), "info: an absent device has its reason")
+    check(cpu[0]["isa"] in ("scalar", "avx2", "avx512") and cpu[0]["threads"] >= 1, "info: the CPU tells its ISA level and threads")
     people = done("info").out.decode()
     check(bare["version"] in people and cpu[0]["description"] in people, "info for people says the same")
 

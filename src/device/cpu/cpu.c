@@ -14,7 +14,9 @@ static void cpu_probe(tern_device_info *info) {
     const int threads = tern__thread_count_default();
     tern__processor_name(name, sizeof name);
     info->is_present = true;
-    snprintf(info->description, sizeof info->description, "%s, %s, %d thread%s", name, tern__isa_name(tern__isa_best()), threads,
+    info->threads = threads;
+    snprintf(info->isa, sizeof info->isa, "%s", tern__isa_name(tern__isa_best()));
+    snprintf(info->description, sizeof info->description, "%s, %s, %d thread%s", name, info->isa, threads,
              threads == 1 ? "" : "s");
 }
 
