@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write src/text/unicode_data.inc: what the tokenizer needs to know of each code point.
+"""Write src/text/unicode/unicode_data.inc: what the tokenizer needs to know of each code point.
 
 The tables hold what the PyPI package `tokenizers` does, not what one edition of Unicode says, since that library joins tables
 of several editions. So each code point is put to the library; Debian's package unicode-data only gives the combining classes'
 representatives and the ages for the header.
 
-    python3 scripts/unicode-tables.py [UNICODE_FOLDER] > src/text/unicode_data.inc       (about 20 seconds)
+    python3 scripts/unicode-tables.py [UNICODE_FOLDER] > src/text/unicode/unicode_data.inc       (about 20 seconds)
 
 SPDX-License-Identifier: Apache-2.0
 """

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 void tern__added_tokens_free(tern_added_tokens *added) {
     tern__vocabulary_free(&added->names);

@@ -4,8 +4,8 @@
 #define TERN_TEXT_ADDED_TOKENS_H
 
 #include "base/memory.h"
-#include "text/normalizer.h"
-#include "text/vocabulary.h"
+#include "text/normalizer/normalizer.h"
+#include "text/model/vocabulary.h"
 
 typedef struct tern_added_token {
     int32_t id;

@@ -7,11 +7,13 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 void tern_tokenizer_free(tern_tokenizer *tokenizer) {
     if (!tokenizer) return;
     tern__added_tokens_free(&tokenizer->added_tokens);
+    tern__normalizer_free(&tokenizer->normalizer);
+    tern__pre_tokenizer_free(&tokenizer->pre_tokenizer);
     tern__token_model_free(&tokenizer->model);
     tern__post_processor_free(&tokenizer->post_processor);
     tern__decoder_free(&tokenizer->decoder);
@@ -74,7 +76,7 @@ typedef struct tern_encoder {
     const tern_tokenizer *tokenizer;
     bool with_tokens;
     tern_normalized normalized;
-    tern_spans words;
+    tern_words words;
 } tern_encoder;
 
 static tern_status push_added_token(tern_token_list *list, const tern_added_token *token, const unsigned char *text, size_t n_bytes,
@@ -87,15 +89,15 @@ static tern_status push_added_token(tern_token_list *list, const tern_added_toke
 
 /* Words and tokens of bytes [start, end) of the normalized piece. */
 static tern_status encode_words(tern_encoder *encoder, tern_token_list *list, size_t start, size_t end, tern_error *err) {
-    const tern_normalized *normalized = &encoder->normalized;
-    TERN_TRY(tern__pre_tokenize(&encoder->words, &encoder->tokenizer->pre_tokenizer, normalized, start, end, err));
+    tern_words *words = &encoder->words;
+    TERN_TRY(tern__pre_tokenize(words, &encoder->tokenizer->pre_tokenizer, &encoder->normalized, start, end, err));
     size_t n_before = list->n;
-    TERN_TRY(tern__token_model_tokenize(&encoder->tokenizer->model, list, normalized->bytes, &encoder->words, err));
+    TERN_TRY(tern__token_model_tokenize(&encoder->tokenizer->model, list, words->text->bytes, &words->spans, err));
     for (size_t i = n_before; i < list->n; i++) {
         uint32_t *offsets = list->offsets[i];
-        uint32_t last = tern__normalized_origin(normalized, offsets[1] - 1);
-        offsets[0] = tern__normalized_origin(normalized, offsets[0]);
-        offsets[1] = last + 1;
+        uint32_t last = tern__normalized_origin(words->text, offsets[1] - 1);
+        offsets[0] = tern__origin_start(tern__normalized_origin(words->text, offsets[0]));
+        offsets[1] = tern__origin_end(last);
     }
     return TERN_OK;
 }
@@ -110,8 +112,8 @@ static tern_status encode_piece(tern_encoder *encoder, tern_token_list *list, co
     for (tern_added_piece piece; tern__added_split_next(&split, &piece);) {
         if (piece.token) {
             TERN_TRY(push_added_token(list, piece.token, normalized->bytes + piece.start, piece.end - piece.start,
-                                      tern__normalized_origin(normalized, piece.start),
-                                      tern__normalized_origin(normalized, piece.end - 1) + 1, encoder->with_tokens, err));
+                                      tern__origin_start(tern__normalized_origin(normalized, piece.start)),
+                                      tern__origin_end(tern__normalized_origin(normalized, piece.end - 1)), encoder->with_tokens, err));
         } else {
             TERN_TRY(encode_words(encoder, list, piece.start, piece.end, err));
         }
@@ -179,7 +181,7 @@ tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokenizer *toke
     tern__token_list_free(&lists[0]);
     tern__token_list_free(&lists[1]);
     tern__normalized_free(&encoder.normalized);
-    free(encoder.words.items);
+    tern__words_free(&encoder.words);
     return status;
 }
 

@@ -8,12 +8,12 @@
 #define TERN_TEXT_TOKENIZER_H
 
 #include "text/added_tokens.h"
-#include "text/decoder.h"
-#include "text/normalizer.h"
-#include "text/post_processor.h"
-#include "text/pre_tokenizer.h"
+#include "text/decoder/decoder.h"
+#include "text/normalizer/normalizer.h"
+#include "text/post_processor/post_processor.h"
+#include "text/pre_tokenizer/pre_tokenizer.h"
 #include "text/token_list.h"
-#include "text/token_model.h"
+#include "text/model/token_model.h"
 
 struct tern_tokenizer {
     tern_added_tokens added_tokens;

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "text/json_fields.h"
 #include "text/tokenizer.h"
-#include "text/vocabulary_json.h"
+#include "text/model/vocabulary_json.h"
 
 /* The entries have been read already, and what is left of the object is empty. */
 static tern_status check_vocabulary(tern_vocabulary *vocabulary, const json_t *model, const char *name, tern_error *err) {

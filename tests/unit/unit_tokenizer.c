@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "text/tokenizer.h"
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 static tern_text text_of(const json_t *string) {
     return (tern_text){.data = json_string_value(string), .bytes = json_string_length(string)};

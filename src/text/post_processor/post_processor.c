@@ -1,7 +1,7 @@
 /* post_processor.c - TemplateProcessing and BertProcessing.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/post-processors
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/post_processor.h"
+#include "text/post_processor/post_processor.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "text/token_model.h"
-#include "text/unicode.h"
+#include "text/model/token_model.h"
+#include "text/unicode/unicode.h"
 
 static char *copy_text(tern_text text) {
     char *copy = malloc(text.bytes + 1);

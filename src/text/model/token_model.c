@@ -1,7 +1,7 @@
 /* token_model.c - reading the model of tokenizer.json and running it.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/models
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/token_model.h"
+#include "text/model/token_model.h"
 
 #include <stdlib.h>
 #include <string.h>

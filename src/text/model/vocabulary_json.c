@@ -1,11 +1,11 @@
 /* vocabulary_json.c - a scanner that finds model.vocab, and a strict reader of that one object.
  * Source: RFC 8259.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/vocabulary_json.h"
+#include "text/model/vocabulary_json.h"
 
 #include <string.h>
 
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 typedef struct tern_json_scan {
     char *bytes;

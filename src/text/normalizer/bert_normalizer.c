@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "text/normalizer.h"
-#include "text/unicode.h"
+#include "text/normalizer/normalizer.h"
+#include "text/unicode/unicode.h"
 
 /* A code point that waits until the run of combining characters that it belongs to is complete and can be ordered. */
 typedef struct tern_waiting {

@@ -5,9 +5,9 @@
 
 #include <jansson.h>
 
-#include "text/pre_tokenizer.h"
+#include "text/pre_tokenizer/pre_tokenizer.h"
 #include "text/token_list.h"
-#include "text/vocabulary.h"
+#include "text/model/vocabulary.h"
 
 typedef enum tern_token_model_kind { TERN_TOKEN_MODEL_WORDPIECE } tern_token_model_kind;
 

@@ -1,6 +1,6 @@
 /* vocabulary.c - an open-addressing hash table over strings in one block, and a second one over their ids.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/vocabulary.h"
+#include "text/model/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>

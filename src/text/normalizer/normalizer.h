@@ -8,25 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-/* A piece of text after normalization. Every byte comes from one code point of the original text: origins[i], counted from the start of
- * the whole text. Zeroed: empty; reused from piece to piece; bytes may point into the original text. */
-typedef struct tern_normalized {
-    const unsigned char *bytes;
-    size_t n_bytes;
-    const uint32_t *origins; /* [n_bytes]; NULL: byte i is code point first + i */
-    uint32_t first;          /* code point of the whole text at which the piece starts */
-    uint32_t n_code_points;  /* of the original piece */
-    unsigned char *byte_buffer;
-    size_t byte_capacity;
-    uint32_t *origin_buffer;
-    size_t origin_capacity;
-} tern_normalized;
-
-void tern__normalized_free(tern_normalized *normalized);
-static inline uint32_t tern__normalized_origin(const tern_normalized *normalized, size_t byte) {
-    return normalized->origins ? normalized->origins[byte] : normalized->first + (uint32_t)byte;
-}
+#include "text/normalized.h"
 
 typedef enum tern_normalizer_kind { TERN_NORMALIZER_NONE, TERN_NORMALIZER_BERT } tern_normalizer_kind;
 
@@ -43,17 +25,17 @@ typedef struct tern_normalizer {
     tern_bert_normalizer bert;
 } tern_normalizer;
 
-/* `json` may be null or absent: none. */
+/* `json` may be null or absent: none. `out` is left to be freed whether it succeeds or not. */
 tern_status tern__normalizer_read(tern_normalizer *out, const json_t *json, const char *file, tern_error *err);
 /* strip_accents NULL: as lowercase. */
 void tern__normalizer_set_bert(tern_normalizer *out, bool clean_text, bool handle_chinese_chars, const bool *strip_accents, bool lowercase);
+
+void tern__normalizer_free(tern_normalizer *normalizer);
 
 /* Normalize `text`, which is well-formed UTF-8 of at most INT32_MAX bytes and starts at code point `first` of the whole text. */
 tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
                                  uint32_t first, tern_error *err);
 
-/* For normalizers: room for n_bytes more behind what is there, with origins or without. */
-bool tern__normalized_reserve(tern_normalized *normalized, size_t n_bytes, bool with_origins);
 /* bert_normalizer.c */
 tern_status tern__bert_normalize(tern_normalized *out, const tern_bert_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
                                  tern_error *err);

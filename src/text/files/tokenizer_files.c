@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "text/json_fields.h"
 #include "text/tokenizer.h"
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 /* The named special tokens, in the order in which they are added. */
 enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, N_NAMED };
@@ -277,7 +277,11 @@ static tern_status set_stages(tern_tokenizer *out, const tern_vocab_folder *file
     TERN_TRY(optional_bool(&chinese, &is_there, files->config, "tokenize_chinese_chars", place, err));
     TERN_TRY(optional_bool(&accents, &has_accents, files->config, "strip_accents", place, err));
     tern__normalizer_set_bert(&out->normalizer, true, chinese, has_accents ? &accents : NULL, lowercase);
-    tern__pre_tokenizer_set_bert(&out->pre_tokenizer);
+    json_t *pre_tokenizer = json_pack("{ss}", "type", "BertPreTokenizer");
+    if (!pre_tokenizer) return TERN_FAIL_MEMORY(err, sizeof *pre_tokenizer);
+    tern_status status = tern__pre_tokenizer_read(&out->pre_tokenizer, pre_tokenizer, CONFIG_FILE, err);
+    json_decref(pre_tokenizer);
+    TERN_TRY(status);
     TERN_TRY(tern__decoder_set_wordpiece(&out->decoder, prefix, true, err));
     TERN_TRY(load_vocab(&out->model.vocabulary, files->folder, err));
     TERN_TRY(tern__wordpiece_set(&out->model, named[UNK].token.content, prefix, 100, err));

@@ -1,31 +1,16 @@
 /* normalizer.c - reading the normalizer of tokenizer.json and running it.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/normalizers
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/normalizer.h"
+#include "text/normalizer/normalizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "text/json_fields.h"
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
-void tern__normalized_free(tern_normalized *normalized) {
-    free(normalized->byte_buffer);
-    free(normalized->origin_buffer);
-    *normalized = (tern_normalized){0};
-}
-
-bool tern__normalized_reserve(tern_normalized *normalized, size_t n_bytes, bool with_origins) {
-    size_t needed;
-    if (!tern__size_add(normalized->n_bytes, n_bytes, &needed)) return false;
-    if (!tern__grow(&normalized->byte_buffer, &normalized->byte_capacity, needed, 1)) return false;
-    normalized->bytes = normalized->byte_buffer;
-    if (!with_origins) return true;
-    if (!tern__grow(&normalized->origin_buffer, &normalized->origin_capacity, needed, sizeof *normalized->origin_buffer)) return false;
-    normalized->origins = normalized->origin_buffer;
-    return true;
-}
+void tern__normalizer_free(tern_normalizer *normalizer) { *normalizer = (tern_normalizer){0}; }
 
 static tern_status read_bert_normalizer(tern_normalizer *out, const json_t *json, tern_json_place place, tern_error *err) {
     bool clean_text, handle_chinese_chars, lowercase, strip_accents = false;

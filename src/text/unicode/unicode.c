@@ -1,11 +1,11 @@
 /* unicode.c - UTF-8, and the tables of unicode_data.inc.
  * Source: The Unicode Standard, chapter 3: well-formed UTF-8 (table 3-7), Hangul syllable decomposition (section 3.12).
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 #include <string.h>
 
-#include "text/unicode_data.inc"
+#include "text/unicode/unicode_data.inc"
 
 _Static_assert(UNICODE_DROPPED == TERN_UNICODE_DROPPED && UNICODE_SPACE == TERN_UNICODE_SPACE &&
                    UNICODE_PUNCTUATION == TERN_UNICODE_PUNCTUATION && UNICODE_NONSPACING == TERN_UNICODE_NONSPACING &&

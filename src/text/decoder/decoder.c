@@ -1,7 +1,7 @@
 /* decoder.c - the WordPiece decoder, and joining with spaces where there is none.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/decoders
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/decoder.h"
+#include "text/decoder/decoder.h"
 
 #include <stdlib.h>
 #include <string.h>

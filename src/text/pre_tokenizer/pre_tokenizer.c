@@ -1,13 +1,14 @@
 /* pre_tokenizer.c - BertPreTokenizer: split at white space, which goes, and round each punctuation character, which stays.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/pre-tokenizers
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/pre_tokenizer.h"
+#include "text/pre_tokenizer/pre_tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "text/json_fields.h"
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 typedef enum tern_byte_class { BYTE_IN_WORD, BYTE_SPACE, BYTE_PUNCTUATION, BYTE_NOT_ASCII } tern_byte_class;
 
@@ -16,7 +17,16 @@ static tern_byte_class class_of(uint32_t code_point) {
     return flags & TERN_UNICODE_SPACE ? BYTE_SPACE : flags & TERN_UNICODE_PUNCTUATION ? BYTE_PUNCTUATION : BYTE_IN_WORD;
 }
 
-void tern__pre_tokenizer_set_bert(tern_pre_tokenizer *out) {
+void tern__words_free(tern_words *words) {
+    free(words->spans.items);
+    free(words->spare_spans.items);
+    for (size_t i = 0; i < 2; i++) tern__normalized_free(&words->changed[i]);
+    *words = (tern_words){0};
+}
+
+void tern__pre_tokenizer_free(tern_pre_tokenizer *pre_tokenizer) { *pre_tokenizer = (tern_pre_tokenizer){0}; }
+
+static void set_bert(tern_pre_tokenizer *out) {
     out->kind = TERN_PRE_TOKENIZER_BERT;
     for (unsigned c = 0; c < 256; c++) out->ascii[c] = (unsigned char)(c < 128 ? class_of(c) : BYTE_NOT_ASCII);
 }
@@ -27,15 +37,8 @@ tern_status tern__pre_tokenizer_read(tern_pre_tokenizer *out, const json_t *json
     tern_json_place place = {.file = file, .part = "pre_tokenizer", .type = ""};
     TERN_TRY(tern__json_type(&place.type, json, place, err));
     if (strcmp(place.type, "BertPreTokenizer") != 0) return tern__json_fail_type(place, err);
-    tern__pre_tokenizer_set_bert(out);
+    set_bert(out);
     return TERN_OK;
-}
-
-static bool add_span(tern_spans *spans, size_t start, size_t end) {
-    if (start == end) return true;
-    if (spans->n == spans->capacity && !tern__grow(&spans->items, &spans->capacity, spans->n + 1, sizeof *spans->items)) return false;
-    spans->items[spans->n++] = (tern_span){.start = (uint32_t)start, .end = (uint32_t)end};
-    return true;
 }
 
 static bool split_bert(tern_spans *out, const unsigned char *ascii, const unsigned char *bytes, size_t start, size_t end) {
@@ -47,26 +50,27 @@ static bool split_bert(tern_spans *out, const unsigned char *ascii, const unsign
         size_t length = 1;
         if (kind == BYTE_NOT_ASCII) kind = class_of(tern__utf8_decode(bytes + i, &length));
         if (kind != BYTE_IN_WORD) {
-            if (!add_span(out, word, i)) return false;
-            if (kind == BYTE_PUNCTUATION && !add_span(out, i, i + length)) return false;
+            if (!tern__spans_add(out, word, i)) return false;
+            if (kind == BYTE_PUNCTUATION && !tern__spans_add(out, i, i + length)) return false;
             word = i + length;
         }
         i += length;
     }
-    return add_span(out, word, end);
+    return tern__spans_add(out, word, end);
 }
 
-tern_status tern__pre_tokenize(tern_spans *out, const tern_pre_tokenizer *pre_tokenizer, const tern_normalized *text, size_t start,
+tern_status tern__pre_tokenize(tern_words *out, const tern_pre_tokenizer *pre_tokenizer, const tern_normalized *text, size_t start,
                                size_t end, tern_error *err) {
     bool is_done = false;
-    out->n = 0;
+    out->text = text;
+    out->spans.n = 0;
     switch (pre_tokenizer->kind) {
     case TERN_PRE_TOKENIZER_NONE:
-        is_done = add_span(out, start, end);
+        is_done = tern__spans_add(&out->spans, start, end);
         break;
     case TERN_PRE_TOKENIZER_BERT:
-        is_done = split_bert(out, pre_tokenizer->ascii, text->bytes, start, end);
+        is_done = split_bert(&out->spans, pre_tokenizer->ascii, text->bytes, start, end);
         break;
     }
-    return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, out->capacity * 2 * sizeof *out->items);
+    return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, out->spans.capacity * 2 * sizeof *out->spans.items);
 }

@@ -5,7 +5,7 @@
 #define TERN_TEXT_VOCABULARY_JSON_H
 
 #include "base/error.h"
-#include "text/vocabulary.h"
+#include "text/model/vocabulary.h"
 
 /* Read the object model.vocab, {"token": id, ..}, and overwrite what is between its braces with spaces, so that what is left is the same
  * JSON with an empty vocabulary, every position as it was. Nothing is read when there is no such object, or where the JSON is broken before
