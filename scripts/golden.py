@@ -208,6 +208,14 @@ ARCHITECTURES = {
              max_position_embeddings=202, tokens=(190, 70, 7, 1), pad_token_id=0, norm_bias=True, attention_bias=True, mlp_bias=True),
         dict(hidden_size=20, num_attention_heads=1, num_hidden_layers=3, intermediate_size=33, local_attention=3, pad_token_id=0,
              hidden_activation="silu", layer_types=["sliding_attention", "full_attention", "sliding_attention"])]),
+    "deberta-v2": ("DebertaV2Config", "DebertaV2Model", [
+        dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=37, max_position_embeddings=202,
+             tokens=(190, 70, 7, 1), relative_attention=True, position_buckets=16, max_relative_positions=-1, share_att_key=True,
+             norm_rel_ebd="layer_norm", pos_att_type="p2c|c2p", position_biased_input=False, type_vocab_size=0),  # as -v3
+        dict(hidden_size=20, num_attention_heads=5, num_hidden_layers=2, intermediate_size=33, relative_attention=True,
+             position_buckets=-1, max_relative_positions=9, pos_att_type=["c2p"], type_vocab_size=2),
+        dict(hidden_size=36, num_attention_heads=2, num_hidden_layers=2, intermediate_size=50, relative_attention=True, embedding_size=20,
+             position_buckets=8, max_relative_positions=24, pos_att_type=["p2c", "c2p"], type_vocab_size=3, hidden_act="gelu_new")]),
 }
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"), ord("z") + 1)),
          *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]

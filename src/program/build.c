@@ -310,6 +310,37 @@ tern_value tern__attention_relative_bias(tern_program *program, tern_value q, te
     return append_attention(program, node);
 }
 
+/* Weight and bias of a linear of the table's rows; both TERN_NO_WEIGHT without a name. */
+static void declare_table_linear(tern_program *program, int32_t *weights, const char *name, int64_t rows, int64_t columns) {
+    weights[0] = name != NULL ? declare_weight(program, name, ".weight", 2, rows, columns) : TERN_NO_WEIGHT;
+    weights[1] = name != NULL ? declare_weight(program, name, ".bias", 1, rows, 0) : TERN_NO_WEIGHT;
+}
+
+tern_value tern__disentangled_attention(tern_program *program, tern_value q, tern_value k, tern_value v,
+                                        const tern_disentangled_options *options) {
+    tern_node node = attention_node(program, q, k, v, options->n_heads, options->scale);
+    if (failed(program)) return (tern_value){0};
+    node.op = TERN_OP_DISENTANGLED_ATTENTION;
+    const int64_t span = options->n_buckets > 0 ? options->n_buckets : options->max_distance;
+    const int64_t width = tern__value(program, q)->width, table_width = options->relative_width;
+    if (options->n_buckets == 1 || span < 1 || span > MAX_BUCKETS || options->max_distance > MAX_BUCKETS ||
+        options->max_distance - 1 <= options->n_buckets / 2)
+        tern__program_fail(program, TERN_E_SHAPE, "%s: %lld buckets up to a distance of %lld", tern__op_name(node.op),
+                           (long long)options->n_buckets, (long long)options->max_distance);
+    if (!check_width(program, node.op, table_width)) return (tern_value){0};
+    node.inputs[node.n_inputs++] = tern__input(program, TERN_INPUT_COLUMNS);
+    node.attention.n_buckets = (int32_t)options->n_buckets;
+    node.attention.max_distance = (int32_t)options->max_distance;
+    node.attention.eps = options->eps;
+    node.n_weights = 7;
+    node.weights[0] = declare_weight(program, options->relative, ".weight", 2, 2 * span, table_width);
+    node.weights[1] = options->norm != NULL ? declare_weight(program, options->norm, ".weight", 1, table_width, 0) : TERN_NO_WEIGHT;
+    node.weights[2] = options->norm != NULL ? declare_weight(program, options->norm, ".bias", 1, table_width, 0) : TERN_NO_WEIGHT;
+    declare_table_linear(program, &node.weights[3], options->key, width, table_width);
+    declare_table_linear(program, &node.weights[5], options->query, width, table_width);
+    return append_attention(program, node);
+}
+
 tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions) {
     const tern_op op = TERN_OP_ROPE;
     if (!check_value(program, op, x, false) || !check_heads(program, op, tern__value(program, x)->width, n_heads)) return (tern_value){0};

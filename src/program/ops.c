@@ -45,6 +45,17 @@ int32_t tern__relative_bucket(int64_t distance, int32_t n_buckets, int32_t max_d
     return side + (bucket < half ? bucket : half - 1);
 }
 
+int32_t tern__log_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance, int32_t n_rows) {
+    const int32_t middle = n_buckets / 2, span = n_rows / 2;
+    int64_t bucket = distance;
+    if (n_buckets > 0 && llabs(distance) > middle) {
+        const float steps = logf((float)llabs(distance) / (float)middle) / logf((float)(max_distance - 1) / (float)middle);
+        bucket = (int64_t)ceilf(steps * (float)(middle - 1)) + middle;
+        if (distance < 0) bucket = -bucket;
+    }
+    return (int32_t)(bucket < -span ? 0 : bucket >= span ? 2 * span - 1 : bucket + span);
+}
+
 static double weight_bytes_of(const tern_program *program, const tern_node *node) {
     double bytes = 0;
     for (int32_t i = 0; i < node->n_weights; i++) {
@@ -61,7 +72,9 @@ tern_cost tern__node_cost(const tern_program *program, const tern_node *node, co
     const double rows = (double)batch->rows[output->space], input_rows = (double)batch->rows[input->space];
     const double in = input->width, out = output->width, pairs = (double)batch->pairs;
     const double weight_bytes = weight_bytes_of(program, node);
-    const double n_heads = node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ? node->attention.n_heads : 0;
+    const bool is_attention = node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
+    const double n_heads = is_attention ? node->attention.n_heads : 0;
+    const double table_rows = node->op == TERN_OP_DISENTANGLED_ATTENTION ? (double)program->weights[node->weights[0]].shape[0] : 0;
     switch (node->op) {
 #define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula) \
     case TERN_OP_##ENUM: return (tern_cost){(double)(flops), (double)(bytes)};
@@ -69,6 +82,6 @@ tern_cost tern__node_cost(const tern_program *program, const tern_node *node, co
 #undef TERN_OP
     case TERN_N_OPS: break;
     }
-    (void)rows, (void)input_rows, (void)in, (void)pairs, (void)weight_bytes, (void)n_heads;
+    (void)rows, (void)input_rows, (void)in, (void)pairs, (void)weight_bytes, (void)n_heads, (void)table_rows;
     return (tern_cost){0, 0};
 }

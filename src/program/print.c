@@ -19,6 +19,7 @@ static void print_attributes(tern_text_builder *text, const tern_node *node) {
         break;
     case TERN_OP_POOL: tern__text_print(text, " %s", pools[node->pool]); break;
     case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
+    case TERN_OP_DISENTANGLED_ATTENTION:
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
         tern__text_print(text, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim, (double)node->attention.scale);
         if (node->attention.window != TERN_NO_WINDOW) tern__text_print(text, " window=%d", node->attention.window);

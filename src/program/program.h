@@ -64,8 +64,10 @@ typedef struct tern_node {
             int32_t n_heads, head_dim;
             float scale;
             int32_t window;                  /* keys further away than so many columns do not count; TERN_NO_WINDOW: all do */
-            int32_t n_buckets, max_distance; /* of the relative bias, weight [n_buckets, n_heads]; 0: none */
-        } attention;                         /* with a window or a bias, input 3 is TERN_INPUT_COLUMNS */
+            int32_t n_buckets, max_distance; /* of the relative bias, weight [n_buckets, n_heads]; 0: none. DISENTANGLED_ATTENTION: of
+                                              * tern__log_bucket */
+            float eps;                       /* DISENTANGLED_ATTENTION: of its norm */
+        } attention;                         /* with a window, a bias, or disentangled, input 3 is TERN_INPUT_COLUMNS */
     };
 } tern_node;
 
@@ -136,6 +138,19 @@ tern_value tern__attention_window(tern_program *program, tern_value q, tern_valu
 tern_value tern__attention_relative_bias(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale,
                                          int64_t n_buckets, int64_t max_distance, const char *name, ...)
     __attribute__((format(printf, 9, 10)));
+/* DeBERTa's attention (He et al. 2020, arXiv:2006.03654, eq. 4). Names are those of layer l of a checkpoint; NULL: without. */
+typedef struct tern_disentangled_options {
+    int64_t n_heads;
+    float scale;
+    int64_t n_buckets;              /* position_buckets; 0: a row for each distance */
+    int64_t max_distance;           /* max_relative_positions */
+    int64_t relative_width;         /* of the table `relative`, which has 2 n_buckets (or 2 max_distance) rows */
+    const char *relative, *norm;    /* norm: a layer_norm of the table's rows */
+    const char *key, *query;        /* linears of the table's rows */
+    float eps;
+} tern_disentangled_options;
+tern_value tern__disentangled_attention(tern_program *program, tern_value q, tern_value k, tern_value v,
+                                        const tern_disentangled_options *options);
 /* Rotary position embedding on heads whose halves are paired (Su et al. 2021, arXiv:2104.09864, in GPT-NeoX's order); positions are
  * TERN_INPUT_POSITION_IDS below max_positions. */
 tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions);
@@ -161,6 +176,10 @@ float tern__rope_frequency(float theta, int32_t i, int32_t head_dim);
 /* T5's bucket of a distance, key - query: half of the buckets for keys that follow; small distances have a bucket each, larger ones share
  * in logarithmic steps up to max_distance (Raffel et al. 2020, arXiv:1910.10683, section 2.1). */
 int32_t tern__relative_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance);
+
+/* DeBERTa-v2's row of a table of n_rows for a distance, query - key: up to n_buckets / 2 a row each, then in logarithmic steps up to
+ * max_distance; n_buckets 0: a row each. */
+int32_t tern__log_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance, int32_t n_rows);
 
 /* What the cost formulas of ops.def need of a batch. */
 typedef struct tern_rows {

@@ -23,15 +23,15 @@
  *   gelu, quick_gelu, silu, gelu_tanh   |x|: the factor of x is off by so much (gelu_tanh: and by u times its cubic argument)
  *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
  *   attention  sum p |v| (1 + largest sum |q k| scale + |bias|): an error in a score is one of its weight's exponent
+ *   disentangled_attention   as attention, the sum with the distances' products; of the bounds of the
+ *              tables' elements (linear, layer_norm), which cannot all point one way, a fiftieth is passed on
  *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
  *   pool       mean of |x|; cls and max are exact        normalize  |y| */
-static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,       [TERN_OP_LAYER_NORM] = 4,
-                                            [TERN_OP_MULTIPLY] = 1,  [TERN_OP_ROPE] = 3,
-                                            [TERN_OP_LINEAR] = 8,    [TERN_OP_GELU] = 2,
-                                            [TERN_OP_GELU_TANH] = 2, [TERN_OP_QUICK_GELU] = 2.5,
-                                            [TERN_OP_SILU] = 2.5,    [TERN_OP_SIGMOID] = 3,
-                                            [TERN_OP_TANH] = 3,      [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
-                                            [TERN_OP_POOL] = 4,      [TERN_OP_NORMALIZE] = 4};
+static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,       [TERN_OP_LAYER_NORM] = 4,   [TERN_OP_MULTIPLY] = 1,
+                                            [TERN_OP_ROPE] = 3,      [TERN_OP_LINEAR] = 8,       [TERN_OP_GELU] = 2,
+                                            [TERN_OP_GELU_TANH] = 2, [TERN_OP_QUICK_GELU] = 2.5, [TERN_OP_SILU] = 2.5,
+                                            [TERN_OP_SIGMOID] = 3,   [TERN_OP_TANH] = 3,         [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
+                                            [TERN_OP_POOL] = 4,      [TERN_OP_NORMALIZE] = 4,    [TERN_OP_DISENTANGLED_ATTENTION] = 4};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
@@ -127,21 +127,83 @@ static inline double reference_bias(const reference *r, const tern_node *node, i
     return reference_weight(r, node, 0, (size_t)bucket * (size_t)node->attention.n_heads + head);
 }
 
+/* Disentangled: a row of K or Q (weights w and w + 1) at the head's columns, and the error of each element. */
+static inline void reference_table_row(const reference *r, const tern_node *node, int w, size_t row, size_t head, double *y, double *e) {
+    const tern_weight *table = &r->program->weights[node->weights[0]];
+    const size_t n = (size_t)table->shape[1], d = (size_t)node->attention.head_dim;
+    double *x = malloc(n * sizeof *x), mean = 0, variance = 0;
+    for (size_t c = 0; c < n; c++) x[c] = reference_weight(r, node, 0, row * n + c), mean += x[c] / (double)n;
+    for (size_t c = 0; c < n; c++) variance += (x[c] - mean) * (x[c] - mean) / (double)n;
+    const double sd = sqrt(variance + (double)node->attention.eps);
+    const bool is_normed = node->weights[1] != TERN_NO_WEIGHT;
+    for (size_t j = 0; j < d; j++) {
+        const size_t column = head * d + j;
+        y[j] = reference_weight(r, node, w + 1, column), e[j] = op_bound[TERN_OP_LINEAR] * fabs(y[j]);
+        for (size_t c = 0; c < n; c++) {
+            const double weight = reference_weight(r, node, w, column * n + c);
+            const double scale = is_normed ? reference_weight(r, node, 1, c) : 1, bias = is_normed ? reference_weight(r, node, 2, c) : 0;
+            const double value = is_normed ? (x[c] - mean) / sd * scale + bias : x[c];
+            const double error =
+                is_normed ? op_bound[TERN_OP_LAYER_NORM] * (fabs(scale) * ((fabs(x[c]) + fabs(mean)) / sd + 1) + fabs(bias)) : 0;
+            y[j] += value * weight;
+            e[j] += error * fabs(weight) + op_bound[TERN_OP_LINEAR] * fabs(value * weight);
+        }
+    }
+    free(x);
+}
+
+/* What the distance adds to a score, *size what it sums, *passed the error of the table. `by_row` keeps the rows: [2][n_rows][2][d]. */
+static inline double reference_disentangled(const reference *r, const tern_node *node, const double *q, const double *k, int64_t distance,
+                                            const double *by_row, double *size, double *passed) {
+    const size_t d = (size_t)node->attention.head_dim, n_rows = (size_t)r->program->weights[node->weights[0]].shape[0];
+    const size_t row = (size_t)tern__log_bucket(distance, node->attention.n_buckets, node->attention.max_distance, (int32_t)n_rows);
+    double sum = 0;
+    for (int t = 0; t < 2; t++) {
+        if (node->weights[3 + 2 * t] == TERN_NO_WEIGHT) continue;
+        const double *y = by_row + ((size_t)t * n_rows + row) * 2 * d, *e = y + d, *x = t == 0 ? q : k;
+        for (size_t c = 0; c < d; c++) {
+            const double product = x[c] * y[c] * (double)node->attention.scale;
+            sum += product, *size += fabs(product), *passed += fabs(x[c] * e[c] * (double)node->attention.scale);
+        }
+    }
+    return sum;
+}
+
+/* The rows of one head, for reference_disentangled. */
+static inline double *reference_table(const reference *r, const tern_node *node, size_t head) {
+    if (node->op != TERN_OP_DISENTANGLED_ATTENTION) return NULL;
+    const size_t d = (size_t)node->attention.head_dim, n_rows = (size_t)r->program->weights[node->weights[0]].shape[0];
+    double *by_row = calloc(2 * n_rows * 2 * d, sizeof *by_row);
+    for (int t = 0; t < 2; t++)
+        for (size_t row = 0; row < n_rows && node->weights[3 + 2 * t] != TERN_NO_WEIGHT; row++) {
+            double *y = by_row + ((size_t)t * n_rows + row) * 2 * d;
+            reference_table_row(r, node, 3 + 2 * t, row, head, y, y + d);
+        }
+    return by_row;
+}
+
 /* One query of one head; inputs are taken as exact, which the test's are. */
-static inline void reference_attend(const reference *r, const tern_node *node, size_t first, size_t end, size_t query, size_t head) {
+static inline void reference_attend(const reference *r, const tern_node *node, size_t first, size_t end, size_t query, size_t head,
+                                    const double *by_row) {
     const size_t d = (size_t)node->attention.head_dim, ld = d * (size_t)node->attention.n_heads, column = head * d, n = end - first;
     const double *q = r->y[node->inputs[0].index], *k = r->y[node->inputs[1].index], *v = r->y[node->inputs[2].index];
     const int32_t *columns = node->n_inputs > 3 ? reference_integers(r, node->inputs[3]) : NULL;
-    double *p = malloc(n * sizeof *p), most = -INFINITY, largest = 0, total = 0;
+    double *p = malloc(n * sizeof *p), most = -INFINITY, largest = 0, total = 0, passed = 0;
     for (size_t j = 0; j < n; j++) {
         double size = 0;
-        p[j] = columns != NULL ? reference_bias(r, node, (int64_t)columns[first + j] - columns[query], head) : 0;
+        p[j] = columns != NULL && by_row == NULL ? reference_bias(r, node, (int64_t)columns[first + j] - columns[query], head) : 0;
         if (isinf(p[j])) continue;
         size += fabs(p[j]);
         for (size_t c = 0; c < d; c++) {
             const double product = q[query * ld + column + c] * k[(first + j) * ld + column + c] * (double)node->attention.scale;
             p[j] += product;
             size += fabs(product);
+        }
+        if (by_row != NULL) {
+            double from_table = 0;
+            p[j] += reference_disentangled(r, node, q + query * ld + column, k + (first + j) * ld + column,
+                                           (int64_t)columns[query] - columns[first + j], by_row, &size, &from_table);
+            passed = fmax(passed, from_table);
         }
         most = fmax(most, p[j]), largest = fmax(largest, size);
     }
@@ -153,7 +215,7 @@ static inline void reference_attend(const reference *r, const tern_node *node, s
             sum += term, size += fabs(term);
         }
         r->y[node->output.index][query * ld + column + c] = sum;
-        r->e[node->output.index][query * ld + column + c] = op_bound[node->op] * size * (1 + largest);
+        r->e[node->output.index][query * ld + column + c] = size * (op_bound[node->op] * (1 + largest) + 0.02 * passed);
     }
     free(p);
 }
@@ -232,11 +294,14 @@ static inline void reference_node(const reference *r, const tern_node *node) {
         return;
     }
     const size_t n_rows = reference_rows(r, node->output);
-    if (node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) {
-        for (int64_t s = 0; s < r->batch->n_sequences; s++)
-            for (int64_t i = r->batch->row_start[s]; i < r->batch->row_start[s + 1]; i++)
-                for (size_t h = 0; h < (size_t)node->attention.n_heads; h++)
-                    reference_attend(r, node, (size_t)r->batch->row_start[s], (size_t)r->batch->row_start[s + 1], (size_t)i, h);
+    if (node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION) {
+        for (size_t h = 0; h < (size_t)node->attention.n_heads; h++) {
+            double *by_row = reference_table(r, node, h);
+            for (int64_t s = 0; s < r->batch->n_sequences; s++)
+                for (int64_t i = r->batch->row_start[s]; i < r->batch->row_start[s + 1]; i++)
+                    reference_attend(r, node, (size_t)r->batch->row_start[s], (size_t)r->batch->row_start[s + 1], (size_t)i, h, by_row);
+            free(by_row);
+        }
         return;
     }
     for (size_t i = 0; i < n_rows; i++) {

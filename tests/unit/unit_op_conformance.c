@@ -51,18 +51,19 @@ static int close_devices(void **state) {
 /* ---- A case ---- */
 
 typedef struct op_case {
-    tern_op op;             /* under test; for the report */
-    tern_op activation;     /* LINEAR_ACTIVATION */
-    tern_pool pool;         /* POOL */
-    int64_t width, out;     /* of the rows; of linears */
-    int64_t n_heads;        /* attention and rope: width is n_heads * head_dim */
-    bool has_window;        /* attention: of `window` columns */
+    tern_op op;         /* under test; for the report */
+    tern_op activation; /* LINEAR_ACTIVATION */
+    tern_pool pool;     /* POOL */
+    int64_t width, out; /* of the rows; of linears */
+    int64_t n_heads;    /* attention and rope: width is n_heads * head_dim */
+    bool has_window;    /* attention: of `window` columns */
     int64_t window;
-    int64_t n_buckets;      /* attention: of the relative bias, up to a distance of 20; 0: none */
-    bool has_no_bias;       /* LINEAR, LAYER_NORM */
-    tern_dtype dtype;       /* of the weights */
-    bool sweeps;            /* inputs run through a range instead of being random */
-    const int64_t *lengths; /* of the sequences */
+    int64_t n_buckets; /* attention: of the relative bias, up to a distance of 20; 0: none. Disentangled: 0 for a row each */
+    bool has_no_norm, has_no_key, has_no_query; /* DISENTANGLED_ATTENTION */
+    bool has_no_bias;                           /* LINEAR, LAYER_NORM */
+    tern_dtype dtype;                           /* of the weights */
+    bool sweeps;                                /* inputs run through a range instead of being random */
+    const int64_t *lengths;                     /* of the sequences */
     int64_t n_sequences;
 } op_case;
 
@@ -92,6 +93,20 @@ static void build_linears(tern_program *p, const op_case *c, tern_value a, tern_
     if (c->op == TERN_OP_LINEAR) tern__output(p, tern__linear(p, tern__pool(p, a, TERN_POOL_CLS), c->out, "pooler"), "pooler");
 }
 
+static tern_value build_disentangled(tern_program *p, const op_case *c, tern_value q, tern_value k, tern_value v) {
+    const tern_disentangled_options options = {.n_heads = c->n_heads,
+                                               .scale = 0.3f / sqrtf((float)(c->width / c->n_heads)),
+                                               .n_buckets = c->n_buckets,
+                                               .max_distance = 20,
+                                               .relative_width = 31,
+                                               .relative = "table",
+                                               .norm = c->has_no_norm ? NULL : "norm",
+                                               .key = c->has_no_key ? NULL : "key",
+                                               .query = c->has_no_query ? NULL : "query",
+                                               .eps = EPS};
+    return tern__disentangled_attention(p, q, k, v, &options);
+}
+
 static tern_value build_attention(tern_program *p, const op_case *c, tern_value q, tern_value k, tern_value v) {
     const float scale = 1.0f / sqrtf((float)(c->width / c->n_heads));
     if (c->has_window) return tern__attention_window(p, q, k, v, c->n_heads, scale, c->window);
@@ -104,12 +119,12 @@ static tern_program *build(const op_case *c) {
     assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
     const int64_t n_tokens = c->lengths[c->n_sequences];
     const bool adds_linear = c->op == TERN_OP_LINEAR_ADD;
+    const bool attends = c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || c->op == TERN_OP_DISENTANGLED_ATTENTION;
     const tern_value a = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), n_tokens, c->width, "a");
     tern_value b = {0}, d = {0};
-    if (c->op == TERN_OP_ADD || c->op == TERN_OP_MULTIPLY || c->op == TERN_OP_ADD_LAYER_NORM || c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || adds_linear)
+    if (c->op == TERN_OP_ADD || c->op == TERN_OP_MULTIPLY || c->op == TERN_OP_ADD_LAYER_NORM || attends || adds_linear)
         b = tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), n_tokens, adds_linear ? c->out : c->width, "b");
-    if (c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION)
-        d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
+    if (attends) d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
     switch (c->op) {
     case TERN_OP_EMBEDDING:
         tern__output(p, a, "y");
@@ -141,6 +156,9 @@ static tern_program *build(const op_case *c) {
         break;
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
         tern__output(p, build_attention(p, c, a, b, d), "y");
+        break;
+    case TERN_OP_DISENTANGLED_ATTENTION:
+        tern__output(p, build_disentangled(p, c, a, b, d), "y");
         break;
     case TERN_OP_LINEAR:
     case TERN_OP_LINEAR_CONCAT:
@@ -306,8 +324,8 @@ static void run_shapes(op_case c) {
 
 static void test_row_ops(void **state) {
     (void)state;
-    static const tern_op ops[] = {TERN_OP_ADD,            TERN_OP_MULTIPLY, TERN_OP_LAYER_NORM,
-                                  TERN_OP_ADD_LAYER_NORM, TERN_OP_SLICE,    TERN_OP_NORMALIZE};
+    static const tern_op ops[] = {TERN_OP_ADD,   TERN_OP_MULTIPLY, TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM,
+                                  TERN_OP_SLICE, TERN_OP_NORMALIZE};
     for (size_t o = 0; o < COUNT(ops); o++) run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
     for (size_t d = 0; d < COUNT(dtypes); d++) {
         run_shapes((op_case){.op = TERN_OP_EMBEDDING, .dtype = dtypes[d]});
@@ -320,8 +338,8 @@ static void test_rope(void **state) {
     (void)state;
     static const int64_t head_dims[] = {2, 6, 32, 64, 80};
     for (size_t d = 0; d < COUNT(head_dims); d++)
-        run_case(&(op_case){
-            .op = TERN_OP_ROPE, .width = 3 * head_dims[d], .n_heads = 3, .dtype = TERN_DTYPE_F32, SEQUENCES(1, 6, 39, 641)});
+        run_case(
+            &(op_case){.op = TERN_OP_ROPE, .width = 3 * head_dims[d], .n_heads = 3, .dtype = TERN_DTYPE_F32, SEQUENCES(1, 6, 39, 641)});
 }
 
 static void test_activations(void **state) {
@@ -398,6 +416,25 @@ static void test_attention_by_distance(void **state) {
     run_case(&large);
 }
 
+static void test_disentangled_attention(void **state) {
+    (void)state;
+    op_case c = {.op = TERN_OP_DISENTANGLED_ATTENTION, .width = 60, .n_heads = 3, .dtype = TERN_DTYPE_F32, SEQUENCES(1, 6, 39, 141)};
+    for (int form = 0; form < 5; form++) {
+        c.n_buckets = form == 1 ? 0 : 8;
+        c.has_no_norm = form == 2;
+        c.has_no_key = form == 3;
+        c.has_no_query = form == 4;
+        run_case(&c);
+    }
+    for (size_t d = 1; d < COUNT(dtypes); d++) {
+        op_case small = {
+            .op = TERN_OP_DISENTANGLED_ATTENTION, .width = 40, .n_heads = 1, .n_buckets = 6, .dtype = dtypes[d], SEQUENCES(3, 20)};
+        run_case(&small);
+    }
+    run_case(&(op_case){
+        .op = TERN_OP_DISENTANGLED_ATTENTION, .width = 32, .n_heads = 1, .n_buckets = 16, .dtype = TERN_DTYPE_F32, SEQUENCES(512, 1125)});
+}
+
 static void test_pools(void **state) {
     (void)state;
     static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
@@ -421,9 +458,15 @@ static void test_every_op_was_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_row_ops),   cmocka_unit_test(test_activations), cmocka_unit_test(test_linears),
-        cmocka_unit_test(test_rope),      cmocka_unit_test(test_attention),   cmocka_unit_test(test_attention_by_distance),
-        cmocka_unit_test(test_pools),     cmocka_unit_test(test_every_op_was_run),
+        cmocka_unit_test(test_row_ops),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_by_distance),
+        cmocka_unit_test(test_disentangled_attention),
+        cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_every_op_was_run),
     };
     return cmocka_run_group_tests_name("op conformance", tests, open_devices, close_devices);
 }

@@ -30,6 +30,8 @@ static bool is_linear(tern_op op) {
     return op == TERN_OP_LINEAR || op == TERN_OP_LINEAR_CONCAT || op == TERN_OP_LINEAR_ACTIVATION || op == TERN_OP_LINEAR_ADD;
 }
 
+static bool is_attention(tern_op op) { return op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || op == TERN_OP_DISENTANGLED_ATTENTION; }
+
 static bool is_norm(tern_op op) { return op == TERN_OP_LAYER_NORM || op == TERN_OP_ADD_LAYER_NORM; }
 
 static bool has_bias_table(const tern_node *node) {
@@ -57,7 +59,7 @@ static tern_status check_node(const tern_program *program, const tern_node *node
     if ((unsigned)node->op >= TERN_N_OPS) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: op %d is unknown", (int)node->op);
     for (int32_t w = 0; w < node->n_weights; w++)
         if (node->weights[w] != TERN_NO_WEIGHT) TERN_TRY(check_weight(&program->weights[node->weights[w]], err));
-    if (node->op != TERN_OP_POOL && node->op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) return TERN_OK;
+    if (node->op != TERN_OP_POOL && !is_attention(node->op)) return TERN_OK;
     for (int32_t i = 0; i < node->n_inputs; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: %s of rows that are not tokens", tern__op_name(node->op));
@@ -91,7 +93,7 @@ static bool rows_stay_apart(const tern_cpu_compiled *c, const tern_node *a, cons
 }
 
 static tern_cpu_phase_kind kind_of(tern_op op) {
-    return is_linear(op) ? TERN_CPU_GEMM : op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ? TERN_CPU_ATTENTION : TERN_CPU_ROWS;
+    return is_linear(op) ? TERN_CPU_GEMM : is_attention(op) ? TERN_CPU_ATTENTION : TERN_CPU_ROWS;
 }
 
 static bool joins(const tern_cpu_compiled *c, const tern_cpu_phase *phase, const tern_node *node) {
@@ -146,6 +148,7 @@ static bool is_same_rope(const tern_node *a, const tern_node *b) {
 /* The first node that packs the same weights in the same way: n itself unless layers share weights. */
 static int32_t find_packed(const tern_program *program, int32_t n) {
     const tern_node *node = &program->nodes[n];
+    if (node->op == TERN_OP_DISENTANGLED_ATTENTION) return n;
     for (int32_t m = 0; m < n && (node->n_weights > 0 || node->op == TERN_OP_ROPE); m++) {
         const tern_node *other = &program->nodes[m];
         if (is_same_rope(node, other)) return m;
@@ -204,14 +207,11 @@ static weight_row find_weight_row(const tern_program *program, const tern_node *
 #define PACK_COLUMNS 64 /* of the weight at a time, so that the strip that is turned stays in the L1 cache */
 #define MAX_NR       64
 
-static void pack_panel(const tern_cpu_compiled *c, int32_t n, size_t panel) {
-    const tern_node *node = &c->program->nodes[n];
-    const size_t nr = c->device->kernels.nr, k = width_of(c->program, node->inputs[0]);
-    float *to = (float *)c->steps[n].panels + panel * k * nr, *bias = (float *)c->steps[n].bias + panel * nr;
+void tern__cpu_pack_panel(const tern_program *program, const tern_node *node, size_t k, size_t nr, size_t panel, float *to, float *bias) {
     float strip[MAX_NR][PACK_COLUMNS];
     weight_row rows[MAX_NR];
     for (size_t r = 0; r < nr; r++) {
-        rows[r] = find_weight_row(c->program, node, panel * nr + r);
+        rows[r] = find_weight_row(program, node, panel * nr + r);
         bias[r] = rows[r].bias != NULL ? tern__element_to_f32(rows[r].bias->data, rows[r].bias->dtype, rows[r].row) : 0.0f;
     }
     for (size_t column = 0; column < k; column += PACK_COLUMNS) {
@@ -224,6 +224,12 @@ static void pack_panel(const tern_cpu_compiled *c, int32_t n, size_t panel) {
         for (size_t j = 0; j < n_columns; j++, to += nr)
             for (size_t r = 0; r < nr; r++) to[r] = strip[r][j];
     }
+}
+
+static void pack_panel(const tern_cpu_compiled *c, int32_t n, size_t panel) {
+    const tern_node *node = &c->program->nodes[n];
+    const size_t nr = c->device->kernels.nr, k = width_of(c->program, node->inputs[0]);
+    tern__cpu_pack_panel(c->program, node, k, nr, panel, (float *)c->steps[n].panels + panel * k * nr, (float *)c->steps[n].bias + panel * nr);
 }
 
 static void pack_norm(const tern_cpu_compiled *c, int32_t n) {
@@ -313,7 +319,8 @@ static tern_status compile_into(tern_cpu_compiled *c, tern_dtype dtype, tern_err
     if (c->steps == NULL || c->phases == NULL || c->needed == NULL || c->wanted == NULL || c->slot_offsets == NULL)
         return TERN_FAIL_MEMORY(err, n_nodes * (sizeof *c->steps + sizeof *c->phases));
     make_phases(c);
-    return pack_weights(c, err);
+    TERN_TRY(pack_weights(c, err));
+    return tern__cpu_fold(c, err);
 }
 
 tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err) {
@@ -332,6 +339,7 @@ void tern__cpu_release(void *compiled) {
     tern_cpu_compiled *c = compiled;
     if (c == NULL) return;
     tern__plan_free(&c->plan);
+    tern__cpu_unfold(c);
     free(c->steps);
     free(c->phases);
     free(c->packed);

@@ -20,6 +20,9 @@ typedef struct tern_cpu_step {
     int32_t reach;       /* of a relative bias: distances beyond have the last one's */
     size_t n_panels;
     bool is_shared;      /* an earlier step packs them */
+    float *folded;       /* disentangled attention: the block of the tables; freed by tern__cpu_unfold, like rows_by_distance */
+    float *table_keys, *table_queries; /* [n_rows][width]; NULL: without */
+    int32_t *rows_by_distance;         /* [2 reach + 1] */
 } tern_cpu_step;
 
 typedef enum tern_cpu_phase_kind { TERN_CPU_ROWS, TERN_CPU_GEMM, TERN_CPU_ATTENTION } tern_cpu_phase_kind;
@@ -53,6 +56,13 @@ void *tern__cpu_alloc(size_t bytes);
 
 /* One phase of tasks: all of a product of n_rows rows, by every thread of a pool (see tern_tasks); it is left to the caller to wait. */
 void tern__cpu_gemm(const tern_kernels *kernels, const tern_gemm *g, size_t n_rows, tern_tasks *tasks);
+
+/* compile.c: rows panel * nr ... of a linear node's weight [.., k], turned, with their biases. */
+void tern__cpu_pack_panel(const tern_program *program, const tern_node *node, size_t k, size_t nr, size_t panel, float *to, float *bias);
+
+/* fold.c: compute what depends on weights alone; release it. */
+tern_status tern__cpu_fold(tern_cpu_compiled *c, tern_error *err);
+void tern__cpu_unfold(tern_cpu_compiled *c);
 
 tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
 void tern__cpu_release(void *compiled);

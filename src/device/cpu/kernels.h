@@ -41,7 +41,12 @@ typedef struct tern_attention_head {
     int32_t window;         /* keys further away do not count */
     const float *bias;      /* of a key `distance` columns behind the query: bias[distance], -reach ... reach; NULL: none */
     int32_t reach;
-    float *scratch; /* attention_scratch(head_dim, rows) floats, aligned */
+    /* Disentangled: rows of the head's part of K and Q (NULL: without), ld_table floats apart; the row for a key `distance` columns before
+     * the query is table_row[distance], -reach ... reach, which never falls as the distance grows. */
+    const float *table_keys, *table_queries;
+    size_t ld_table, n_table_rows; /* 0 rows: not disentangled */
+    const int32_t *table_row;
+    float *scratch; /* attention_scratch(head_dim, ..) floats, aligned */
 } tern_attention_head;
 
 typedef struct tern_kernels {
@@ -51,7 +56,7 @@ typedef struct tern_kernels {
     void (*gemm)(const tern_gemm *g, size_t row, size_t n_rows, size_t panel, size_t n_panels);
     /* Queries query ... query + n_queries - 1. */
     void (*attention)(const tern_attention_head *h, size_t query, size_t n_queries);
-    size_t (*attention_scratch)(size_t head_dim, size_t n_tokens, size_t n_queries);
+    size_t (*attention_scratch)(size_t head_dim, size_t n_tokens, size_t n_queries, size_t n_table_rows);
     /* One row each; y may be a or x. */
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*multiply)(float *y, const float *a, const float *b, size_t n);

@@ -53,6 +53,15 @@ static size_t choose_chunk(const tern_batch *batch, size_t longest, int32_t n_he
     return chunk;
 }
 
+static bool is_attention(const tern_node *node) {
+    return node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
+}
+
+/* Of the table of distances of disentangled attention; 0: it has none. */
+static size_t table_rows(const tern_cpu_compiled *c, int32_t n) {
+    return c->steps[n].folded != NULL ? (size_t)c->program->weights[c->program->nodes[n].weights[0]].shape[0] : 0;
+}
+
 static bool lay_out_attention(const tern_cpu_compiled *c, const tern_batch *batch, size_t n_threads, workspace_layout *layout) {
     size_t longest = 1, floats = 0;
     int32_t fewest_heads = INT32_MAX;
@@ -62,14 +71,14 @@ static bool lay_out_attention(const tern_cpu_compiled *c, const tern_batch *batc
     }
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         const tern_node *node = &c->program->nodes[n];
-        if (node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node->attention.n_heads < fewest_heads)
-            fewest_heads = node->attention.n_heads;
+        if (is_attention(node) && node->attention.n_heads < fewest_heads) fewest_heads = node->attention.n_heads;
     }
     layout->chunk_queries = choose_chunk(batch, longest, fewest_heads, n_threads);
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         const tern_node *node = &c->program->nodes[n];
-        if (node->op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
-        const size_t needed = c->device->kernels.attention_scratch((size_t)node->attention.head_dim, longest, layout->chunk_queries);
+        if (!is_attention(node)) continue;
+        const size_t needed =
+            c->device->kernels.attention_scratch((size_t)node->attention.head_dim, longest, layout->chunk_queries, table_rows(c, n));
         if (needed > floats) floats = needed;
     }
     return tern__size_multiply(tern__align_up(floats, 16), sizeof(float), &layout->scratch_bytes) &&
@@ -281,7 +290,7 @@ static int64_t find_sequence(const cpu_run *run, int64_t chunk) {
 
 /* A head's relative bias, at distance 0; NULL: none. */
 static const float *bias_of(const tern_cpu_step *step, size_t head) {
-    if (step->reach == 0) return NULL;
+    if (step->reach == 0 || step->folded != NULL) return NULL;
     return step->weight + head * (2 * (size_t)step->reach + 1) + (size_t)step->reach;
 }
 
@@ -315,6 +324,11 @@ static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase,
                                           .window = node->attention.window,
                                           .bias = bias_of(step, task % n_heads),
                                           .reach = step->reach,
+                                          .table_keys = step->table_keys != NULL ? step->table_keys + column : NULL,
+                                          .table_queries = step->table_queries != NULL ? step->table_queries + column : NULL,
+                                          .ld_table = y.width,
+                                          .n_table_rows = table_rows(run->compiled, phase->first),
+                                          .table_row = step->folded != NULL ? step->rows_by_distance + step->reach : NULL,
                                           .scratch = (float *)(void *)scratch};
         run->kernels->attention(&head, query, n_tokens * (at + 1) / n_chunks - query);
     }
