@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """golden.py - write tests/golden: reference outputs of transformers and sentence-transformers in float32, on the CPU.
 
-    python scripts/golden.py --model models/all-MiniLM-L6-v2 [--only minilm|tiny]
+    python scripts/golden.py --model models/all-MiniLM-L6-v2 [--only minilm|tiny|arch]
 
 minilm/texts.json          the texts, made of tests/golden/sentences.json
 minilm/golden.safetensors  sequences packed one after the other, as row_start tells; see the function minilm
-tiny/CASE/                 a little random checkpoint, inputs.safetensors, outputs.safetensors; see the function tiny_case
+tiny/CASE/                 a little random checkpoint, inputs.safetensors, outputs.safetensors; see the function tiny_case: BERT in
+                           many forms, and three odd configurations of each other model_type
 
 Needs torch, transformers, sentence-transformers, tokenizers (the versions used are written into the files). The tests need none of
 them: they read the files. SPDX-License-Identifier: Apache-2.0
@@ -166,6 +167,35 @@ TINY = {
     "bf16": dict(hidden_size=72, num_attention_heads=6, num_hidden_layers=1, intermediate_size=100, special="bf16"),
     "sharded": dict(hidden_size=52, num_attention_heads=4, num_hidden_layers=3, intermediate_size=61, special="sharded"),
 }
+# model_type: (config class, model class, three configurations). The vocabulary has VOCAB_SIZE ids, of which pad_token_id pads.
+VOCAB_SIZE = 71
+ARCHITECTURES = {
+    "roberta": ("RobertaConfig", "RobertaModel", [
+        dict(hidden_size=60, num_attention_heads=3, num_hidden_layers=2, intermediate_size=77, type_vocab_size=1, layer_norm_eps=1e-5),
+        dict(hidden_size=35, num_attention_heads=5, num_hidden_layers=1, intermediate_size=33, type_vocab_size=2, pad_token_id=0),
+        dict(hidden_size=24, num_attention_heads=2, num_hidden_layers=3, intermediate_size=40, type_vocab_size=1, pad_token_id=4,
+             hidden_act="relu")]),
+    "camembert": ("CamembertConfig", "CamembertModel", [
+        dict(hidden_size=36, num_attention_heads=3, num_hidden_layers=2, intermediate_size=50, type_vocab_size=1)]),
+    "xlm-roberta": ("XLMRobertaConfig", "XLMRobertaModel", [
+        dict(hidden_size=44, num_attention_heads=4, num_hidden_layers=2, intermediate_size=51, type_vocab_size=1, layer_norm_eps=1e-5),
+        dict(hidden_size=17, num_attention_heads=1, num_hidden_layers=2, intermediate_size=29, type_vocab_size=3),
+        dict(hidden_size=32, num_attention_heads=8, num_hidden_layers=1, intermediate_size=64, type_vocab_size=1, hidden_act="gelu_new")]),
+    "electra": ("ElectraConfig", "ElectraModel", [
+        dict(embedding_size=20, hidden_size=60, num_attention_heads=3, num_hidden_layers=2, intermediate_size=77),
+        dict(embedding_size=40, hidden_size=40, num_attention_heads=5, num_hidden_layers=1, intermediate_size=33, type_vocab_size=1),
+        dict(embedding_size=52, hidden_size=24, num_attention_heads=2, num_hidden_layers=3, intermediate_size=90, hidden_act="silu")]),
+    "distilbert": ("DistilBertConfig", "DistilBertModel", [
+        dict(dim=60, n_heads=3, n_layers=2, hidden_dim=77),
+        dict(dim=35, n_heads=5, n_layers=1, hidden_dim=33, activation="relu"),
+        dict(dim=24, n_heads=2, n_layers=3, hidden_dim=90, sinusoidal_pos_embds=True)]),
+    "albert": ("AlbertConfig", "AlbertModel", [
+        dict(embedding_size=20, hidden_size=60, num_attention_heads=3, num_hidden_layers=3, intermediate_size=77),
+        dict(embedding_size=35, hidden_size=35, num_attention_heads=5, num_hidden_layers=4, num_hidden_groups=3, intermediate_size=33,
+             hidden_act="gelu"),
+        dict(embedding_size=13, hidden_size=24, num_attention_heads=2, num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2,
+             intermediate_size=40)]),
+}
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"), ord("z") + 1)),
          *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]
 
@@ -174,11 +204,11 @@ def randomise(model, generator):
     """Weights large enough that every op matters: linear ones keep the size of a row, norms and biases are not trivial."""
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
-        if "LayerNorm.weight" in name:
+        if parameter.ndim == 1 and name.endswith("weight"):
             parameter.copy_(1 + 0.2 * noise)
         elif name.endswith("bias"):
             parameter.copy_(0.2 * noise)
-        elif "embeddings" in name:
+        elif name.endswith("embeddings.weight"):
             parameter.copy_(noise)
         else:
             parameter.copy_(noise * parameter.shape[1] ** -0.5 * 1.5)
@@ -186,10 +216,10 @@ def randomise(model, generator):
 
 def tiny_inputs(lengths, config, generator):
     """One row a length: row 1 has a hole, row 2 is padded on the left, the others on the right. Ids and types under a 0 of the mask are
-    random too: they must not matter."""
+    random too: they must not matter, but where they make positions."""
     batch, width = len(lengths), max(lengths)
     ids = torch.randint(0, config.vocab_size, (batch, width), generator=generator)
-    types = torch.randint(0, config.type_vocab_size, (batch, width), generator=generator)
+    n_types = getattr(config, "type_vocab_size", 0)
     mask = torch.zeros(batch, width, dtype=torch.int64)
     for row, length in enumerate(lengths):
         if row == 2:
@@ -197,7 +227,8 @@ def tiny_inputs(lengths, config, generator):
         else:
             mask[row, :length] = 1
     mask[1, lengths[1] // 2] = 0
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return inputs | {"token_type_ids": torch.randint(0, n_types, (batch, width), generator=generator)} if n_types else inputs
 
 
 def save_weights(folder, weights, special):
@@ -225,16 +256,38 @@ def save_weights(folder, weights, special):
         json.dumps({"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}, indent=1) + "\n")
 
 
-@torch.inference_mode()
-def tiny_case(name, settings, number):
-    """inputs.safetensors: input_ids, attention_mask, token_type_ids, I64 [B, T]. outputs.safetensors: hidden_states.0 ...,
-    last_hidden_state [B, T, C], zeros where the mask is 0; pooler_output [B, C], of the first row whose mask is 1."""
+def bert_case(name, settings, number):
     settings = dict(settings)
-    special, lengths = settings.pop("special", None), settings.pop("tokens", (13, 11, 7, 1, 4))
-    config = transformers.BertConfig(**{"vocab_size": len(VOCAB), "max_position_embeddings": 40, "hidden_act": "gelu", **settings},
-                                     architectures=["BertModel"])
+    special, lengths = settings.pop("special", None), settings.pop("tokens", LENGTHS)
+    config = transformers.BertConfig(**{"vocab_size": len(VOCAB), "max_position_embeddings": 40, "hidden_act": "gelu", **settings})
+    keys = ("hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "max_position_embeddings", "model_type",
+            "num_attention_heads", "num_hidden_layers", "pad_token_id", "type_vocab_size", "vocab_size")
+    tiny_case(name, transformers.BertModel, config, keys, number, lengths, special)
+    (GOLDEN / "tiny" / name / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+
+
+def architecture_cases(number):
+    for model_type, (config_class, model_class, configurations) in ARCHITECTURES.items():
+        for count, settings in enumerate(configurations, 1):
+            settings = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": 40, **settings}
+            config = getattr(transformers, config_class)(**settings)
+            # Every key of its own, as transformers writes them; not the hundred of all configurations.
+            keys = config.to_dict().keys() - transformers.PreTrainedConfig().to_dict().keys() | {"model_type"}
+            tiny_case(f"{model_type}-{count}", getattr(transformers, model_class), config, sorted(keys), number, LENGTHS, None)
+            number += 1
+
+
+LENGTHS = (13, 11, 7, 1, 4)
+
+
+@torch.inference_mode()
+def tiny_case(name, model_class, config, keys, number, lengths, special):
+    """inputs.safetensors: input_ids, attention_mask and, where the model has them, token_type_ids, I64 [B, T]. outputs.safetensors:
+    hidden_states.0 ..., last_hidden_state [B, T, C], zeros where the mask is 0; where there is a pooler, pooler_output [B, C], of the
+    first row whose mask is 1."""
+    config.architectures = [model_class.__name__]
     generator = torch.Generator().manual_seed(SEED + number)
-    model = transformers.BertModel._from_config(config, attn_implementation="eager").eval()
+    model = model_class._from_config(config, attn_implementation="eager").eval()
     randomise(model, generator)
     if special in ("f16", "bf16"):
         for parameter in model.parameters():
@@ -244,19 +297,17 @@ def tiny_case(name, settings, number):
     out = model(**inputs, output_hidden_states=True)
     outputs = {f"hidden_states.{k}": h for k, h in enumerate(out.hidden_states)} | {"last_hidden_state": out.last_hidden_state}
     outputs = {k: torch.where(mask[..., None], v, 0.0) for k, v in outputs.items()}
-    if special != "no-pooler":
+    if special != "no-pooler" and getattr(model, "pooler", None) is not None:
         first = torch.stack([out.last_hidden_state[row, int(mask[row].int().argmax())] for row in range(len(lengths))])
-        outputs["pooler_output"] = model.pooler(first[:, None])
+        outputs["pooler_output"] = torch.tanh(model.pooler(first)) if config.model_type == "albert" else model.pooler(first[:, None])
     double = model.double()(**inputs).last_hidden_state
     own_error = torch.where(mask[..., None], double - out.last_hidden_state, 0.0).abs().max().item()
 
     folder = GOLDEN / "tiny" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    keys = ("architectures", "hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "max_position_embeddings", "model_type",
-            "num_attention_heads", "num_hidden_layers", "pad_token_id", "type_vocab_size", "vocab_size")
-    (folder / "config.json").write_text(json.dumps({k: config.to_dict()[k] for k in keys}, indent=1) + "\n")
-    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    values = config.to_dict()
+    (folder / "config.json").write_text(json.dumps({k: values[k] for k in ("architectures", *keys)}, indent=1) + "\n")
     weights = {k: v.float().contiguous() for k, v in model.state_dict().items() if "position_ids" not in k}
     if special == "no-pooler":
         weights = {k: v for k, v in weights.items() if not k.startswith("pooler.")}
@@ -270,13 +321,15 @@ def tiny_case(name, settings, number):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "all-MiniLM-L6-v2")
-    parser.add_argument("--only", choices=["minilm", "tiny"])
+    parser.add_argument("--only", choices=["minilm", "tiny", "arch"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # one order of summation, whatever machine writes the files
-    if arguments.only != "minilm":
+    if arguments.only in (None, "tiny"):
         for number, (name, settings) in enumerate(TINY.items()):
-            tiny_case(name, settings, number)
-    if arguments.only != "tiny":
+            bert_case(name, settings, number)
+    if arguments.only in (None, "arch"):
+        architecture_cases(1000)
+    if arguments.only in (None, "minilm"):
         minilm(arguments.model)
 
 

@@ -21,6 +21,8 @@ typedef struct tern_config {
  * most 2^31 - 1. null counts as absent. */
 int64_t tern__config_size(const tern_config *config, const char *key);
 int64_t tern__config_size_or(const tern_config *config, const char *key, int64_t fallback);
+/* An id: 0 ... 2^31 - 1. */
+int64_t tern__config_id_or(const tern_config *config, const char *key, int64_t fallback);
 float tern__config_float_or(const tern_config *config, const char *key, float fallback); /* finite, > 0 */
 bool tern__config_bool_or(const tern_config *config, const char *key, bool fallback);
 const char *tern__config_string_or(const tern_config *config, const char *key, const char *fallback);
@@ -29,20 +31,34 @@ tern_op tern__config_activation_or(const tern_config *config, const char *key, c
 
 typedef struct tern_weight_alias { const char *name, *in_checkpoint; } tern_weight_alias;
 
+/* How Hugging Face numbers the rows of a sequence. */
+typedef enum tern_position_rule {
+    TERN_POSITIONS_FROM_ZERO, /* the column of the (padded) row, from 0 on */
+    TERN_POSITIONS_AFTER_PAD  /* a pad token has pad_token_id, the n-th other token of the row pad_token_id + n, n from 1 on */
+} tern_position_rule;
+
 /* What build reports of a model beside its program. */
 typedef struct tern_arch_facts {
     int64_t hidden_size;
     int64_t num_hidden_layers;
     int64_t vocab_size;
     int64_t max_position_embeddings;
-    int64_t type_vocab_size;
+    int64_t max_tokens;      /* of one sequence */
+    int64_t type_vocab_size; /* 0: the model has no token types */
+    tern_position_rule positions;
+    int64_t pad_token_id;    /* of TERN_POSITIONS_AFTER_PAD */
     float initializer_range;
     tern_value last_hidden_state;
 } tern_arch_facts;
 
+/* TERN_POSITIONS_AFTER_PAD with config.json's pad_token_id, 1 by default; max_tokens is what the positions leave. */
+void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config);
+
+/* A model_type of config.json, and Hugging Face's class of its bare encoder. */
+typedef struct tern_arch_class { const char *model_type, *base_class; } tern_arch_class;
+
 typedef struct tern_arch {
-    const char *model_type;              /* config.json's */
-    const char *base_class;              /* Hugging Face's class of the bare encoder */
+    const tern_arch_class *classes;      /* that are computed alike, {NULL, NULL}-terminated */
     const char *const *prefixes;         /* of checkpoint names, NULL-terminated; "" among them */
     const tern_weight_alias *aliases;    /* other endings of names, {NULL, NULL}-terminated */
     const char *const *ignored;          /* beginnings of checkpoint names (prefix included) that are known and not needed */
@@ -53,7 +69,7 @@ typedef struct tern_arch {
 
 /* All architectures of this build, NULL-terminated (registry.c; the list is made by CMake from the file names). */
 const tern_arch *const *tern__arch_records(void);
-/* The record for a model_type; an unknown one fails and lists those known. */
-tern_status tern__arch_find(const tern_arch **out, const char *model_type, tern_error *err);
+/* The record for a model_type, and the class in it; an unknown one fails and lists those known. */
+tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_class, const char *model_type, tern_error *err);
 
 #endif

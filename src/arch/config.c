@@ -32,6 +32,11 @@ int64_t tern__config_size_or(const tern_config *config, const char *key, int64_t
     return value == NULL ? fallback : read_size(config, key, value, fallback == 0 ? 0 : 1);
 }
 
+int64_t tern__config_id_or(const tern_config *config, const char *key, int64_t fallback) {
+    const json_t *value = find(config, key);
+    return value == NULL ? fallback : read_size(config, key, value, 0);
+}
+
 float tern__config_float_or(const tern_config *config, const char *key, float fallback) {
     const json_t *value = find(config, key);
     if (value == NULL) return fallback;
@@ -75,4 +80,14 @@ tern_op tern__config_activation_or(const tern_config *config, const char *key, c
     }
     tern__program_fail(config->program, TERN_E_UNSUPPORTED, "config.json: \"%s\" is \"%.60s\"; known are %s", key, name, names);
     return TERN_OP_INPUT;
+}
+
+void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config) {
+    facts->positions = TERN_POSITIONS_AFTER_PAD;
+    facts->pad_token_id = tern__config_id_or(config, "pad_token_id", 1);
+    facts->max_tokens = facts->max_position_embeddings - facts->pad_token_id - 1;
+    if (facts->max_tokens < 1)
+        tern__program_fail(config->program, TERN_E_CONFIG,
+                           "config.json: \"max_position_embeddings\" %lld leaves no position behind \"pad_token_id\" %lld",
+                           (long long)facts->max_position_embeddings, (long long)facts->pad_token_id);
 }

@@ -17,16 +17,18 @@ static const tern_arch *const records[] = {
 
 const tern_arch *const *tern__arch_records(void) { return records; }
 
-tern_status tern__arch_find(const tern_arch **out, const char *model_type, tern_error *err) {
+tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_class, const char *model_type, tern_error *err) {
     char known[1024] = "";
-    for (const tern_arch *const *arch = records; *arch != NULL; arch++) {
-        if (strcmp((*arch)->model_type, model_type) == 0) {
-            *out = *arch;
-            return TERN_OK;
+    for (const tern_arch *const *arch = records; *arch != NULL; arch++)
+        for (const tern_arch_class *class = (*arch)->classes; class->model_type != NULL; class++) {
+            if (strcmp(class->model_type, model_type) == 0) {
+                *out = *arch;
+                *arch_class = class;
+                return TERN_OK;
+            }
+            const size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", class->model_type);
         }
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", (*arch)->model_type);
-    }
     return TERN_FAIL(err, TERN_E_UNSUPPORTED, "config.json: model_type \"%.60s\" is not known to this version; known are: %s", model_type,
                      known);
 }

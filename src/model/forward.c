@@ -11,9 +11,11 @@ static tern_status check_inputs(const tern_model *model, const tern_forward_inpu
     const tern_arch_facts *facts = &model->folder.facts;
     if (in->batch < 1 || in->tokens < 1 || in->input_ids == NULL)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: [%lld, %lld] is empty", (long long)in->batch, (long long)in->tokens);
-    if (in->tokens > facts->max_position_embeddings)
-        return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: %lld tokens a row; the model has max_position_embeddings %lld",
-                         (long long)in->tokens, (long long)facts->max_position_embeddings);
+    if (in->tokens > facts->max_tokens)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: %lld tokens a row; the model takes %lld (max_position_embeddings is %lld)",
+                         (long long)in->tokens, (long long)facts->max_tokens, (long long)facts->max_position_embeddings);
+    if (in->token_type_ids != NULL && facts->type_vocab_size == 0)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "token_type_ids: the model has no token types; leave them out");
     size_t elements;
     if (!tern__size_multiply((size_t)in->batch, (size_t)in->tokens, &elements) || elements > INT32_MAX)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: [%lld, %lld] is more than %d tokens", (long long)in->batch, (long long)in->tokens,
@@ -30,15 +32,17 @@ static tern_status check_element(const char *name, int64_t value, int64_t limit,
 static tern_status pack_row(tern_rows_builder *rows, const tern_model *model, const tern_forward_inputs *in, int64_t row, tern_error *err) {
     const tern_arch_facts *facts = &model->folder.facts;
     const int64_t before = rows->batch.n_tokens;
+    int64_t n_counted = 0;
     for (int64_t column = 0; column < in->tokens; column++) {
         const int64_t at = row * in->tokens + column;
         const int64_t mask = in->attention_mask != NULL ? in->attention_mask[at] : 1;
         TERN_TRY(check_element("attention_mask", mask, 2, row, column, err));
-        if (mask == 0) continue;
         const int64_t id = in->input_ids[at], type = in->token_type_ids != NULL ? in->token_type_ids[at] : 0;
+        const int32_t position = tern__position_id(facts, id, column, &n_counted);
+        if (mask == 0) continue;
         TERN_TRY(check_element("input_ids", id, facts->vocab_size, row, column, err));
-        TERN_TRY(check_element("token_type_ids", type, facts->type_vocab_size, row, column, err));
-        tern__rows_add(rows, (int32_t)id, (int32_t)type, (int32_t)column);
+        if (facts->type_vocab_size > 0) TERN_TRY(check_element("token_type_ids", type, facts->type_vocab_size, row, column, err));
+        tern__rows_add(rows, (int32_t)id, (int32_t)type, position);
     }
     if (rows->batch.n_tokens == before) return TERN_FAIL(err, TERN_E_ARGUMENT, "attention_mask[%lld]: the row has no 1", (long long)row);
     tern__rows_end_sequence(rows);

@@ -10,7 +10,7 @@ tern_model_info tern_model_get_info(const tern_model *model) {
     static const char *const sentence_tasks[] = {"feature-extraction", "sentence-similarity", NULL};
     const tern_folder *folder = &model->folder;
     const tern_device_properties device = model->device->properties(model->opened);
-    return (tern_model_info){.model_type = folder->arch->model_type,
+    return (tern_model_info){.model_type = folder->arch_class->model_type,
                              .architecture = folder->architecture,
                              .tasks = folder->modules.is_present ? sentence_tasks : tasks,
                              .n_parameters = model->n_parameters,

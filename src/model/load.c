@@ -10,14 +10,14 @@
 
 /* ---- The config ---- */
 
-tern_status tern__config_load(json_t **config, const tern_arch **arch, const char *path, tern_error *err) {
+tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path, tern_error *err) {
     TERN_TRY(tern__json_load(config, path, err));
     const char *model_type = json_string_value(json_object_get(*config, "model_type"));
     tern_status status;
     if (model_type == NULL)
         status = TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
     else
-        status = tern__arch_find(arch, model_type, err);
+        status = tern__arch_find(arch, arch_class, model_type, err);
     if (status != TERN_OK) {
         json_decref(*config);
         *config = NULL;
@@ -73,7 +73,7 @@ static tern_status build_program(tern_folder *folder, const char *path, tern_err
 
 static tern_status set_architecture(tern_folder *folder, tern_error *err) {
     const char *name = json_string_value(json_array_get(json_object_get(folder->config, "architectures"), 0));
-    folder->architecture = strdup(name != NULL ? name : folder->arch->base_class);
+    folder->architecture = strdup(name != NULL ? name : folder->arch_class->base_class);
     return folder->architecture != NULL ? TERN_OK : TERN_FAIL_MEMORY(err, 64);
 }
 
@@ -83,7 +83,7 @@ static tern_status open_parts(tern_folder *out, const char *folder, tern_error *
     const char *path = out->modules.transformer_folder;
     char *config_path = tern__path_join(path, "config.json");
     if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
-    const tern_status status = tern__config_load(&out->config, &out->arch, config_path, err);
+    const tern_status status = tern__config_load(&out->config, &out->arch, &out->arch_class, config_path, err);
     free(config_path);
     TERN_TRY(status);
     TERN_TRY(set_architecture(out, err));
@@ -152,8 +152,8 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     int64_t limit = model->folder.modules.max_seq_length, model_max_length;
     TERN_TRY(read_model_max_length(folder, &model_max_length, err));
     if (limit == 0) limit = model_max_length;
-    const int64_t positions = model->folder.facts.max_position_embeddings;
-    model->max_seq_length = limit < positions ? limit : positions;
+    const int64_t max_tokens = model->folder.facts.max_tokens;
+    model->max_seq_length = limit < max_tokens ? limit : max_tokens;
     bool has_tokenizer = false;
     TERN_TRY(find_tokenizer(&has_tokenizer, folder, err));
     return has_tokenizer ? tern_tokenizer_load(&model->tokenizer, folder, err) : TERN_OK;

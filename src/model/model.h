@@ -30,6 +30,7 @@ typedef struct tern_folder {
     tern_modules modules;
     json_t *config;
     const tern_arch *arch;
+    const tern_arch_class *arch_class;
     tern_checkpoint *checkpoint;
     tern_program *program;      /* weights not bound yet */
     tern_arch_facts facts;
@@ -42,7 +43,7 @@ tern_status tern__folder_open(tern_folder *out, const char *folder, tern_error *
 void tern__folder_close(tern_folder *folder);
 
 /* Parse folder/config.json or any config file; finds the architecture. */
-tern_status tern__config_load(json_t **config, const tern_arch **arch, const char *path, tern_error *err);
+tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path, tern_error *err);
 
 /* Name of the program's output that holds a text's embedding. */
 const char *tern__embedding_output(tern_pool pool, bool normalize);
@@ -88,6 +89,8 @@ tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_
 void tern__rows_free(tern_rows_builder *rows);
 /* Add one row to the current sequence; end the current sequence, which must have a row. */
 void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id);
+/* position_id of the token at `column` of a row; to be asked of every token of the row in turn, masked ones too. *n_counted is 0 before. */
+int32_t tern__position_id(const tern_arch_facts *facts, int64_t id, int64_t column, int64_t *n_counted);
 void tern__rows_end_sequence(tern_rows_builder *rows);
 /* Start again, keeping the memory. */
 void tern__rows_clear(tern_rows_builder *rows);

@@ -123,7 +123,7 @@ static tern_status write_vocab(const char *folder, int64_t vocab_size, tern_erro
 static tern_status write_tokenizer(const char *folder, const tern_arch_facts *facts, tern_error *err) {
     char config[256];
     snprintf(config, sizeof config, "{\n  \"do_lower_case\": true,\n  \"model_max_length\": %lld,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
-             (long long)facts->max_position_embeddings);
+             (long long)facts->max_tokens);
     TERN_TRY(write_text(folder, "tokenizer_config.json", config, err));
     return write_vocab(folder, facts->vocab_size, err);
 }
@@ -168,7 +168,8 @@ static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, t
 tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err) {
     json_t *config = NULL;
     const tern_arch *arch;
-    TERN_TRY(tern__config_load(&config, &arch, config_path, err));
+    const tern_arch_class *arch_class;
+    TERN_TRY(tern__config_load(&config, &arch, &arch_class, config_path, err));
     tern_program *program = NULL;
     tern_status status = tern__program_new(&program, err);
     if (status == TERN_OK) status = write_checkpoint(config, arch, program, config_path, seed, folder, err);

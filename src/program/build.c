@@ -92,9 +92,23 @@ static tern_value append(tern_program *program, tern_node node, tern_space space
     return node.output;
 }
 
-/* Declares a weight `name``ending`; its index, or -1 when the program has failed. */
+static int32_t find_weight(const tern_program *program, const char *name, const char *ending) {
+    const size_t n_name = strlen(name);
+    for (int32_t w = 0; w < program->n_weights; w++)
+        if (strncmp(program->weights[w].name, name, n_name) == 0 && strcmp(program->weights[w].name + n_name, ending) == 0) return w;
+    return TERN_NO_WEIGHT;
+}
+
+/* Declares a weight `name``ending`; its index, or -1 when the program has failed. Layers that share a weight declare it once each. */
 static int32_t declare_weight(tern_program *program, const char *name, const char *ending, int32_t rank, int64_t rows, int64_t columns) {
     if (failed(program)) return TERN_NO_WEIGHT;
+    const int32_t known = find_weight(program, name, ending);
+    if (known != TERN_NO_WEIGHT) {
+        const tern_weight *weight = &program->weights[known];
+        if (weight->rank == rank && weight->shape[0] == rows && weight->shape[1] == columns) return known;
+        tern__program_fail(program, TERN_E_SHAPE, "the weight %s is declared with two shapes", weight->name);
+        return TERN_NO_WEIGHT;
+    }
     if (!tern__grow(&program->weights, &program->weights_capacity, (size_t)program->n_weights + 1, sizeof *program->weights)) {
         fail_memory(program);
         return TERN_NO_WEIGHT;

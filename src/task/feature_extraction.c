@@ -45,7 +45,8 @@ static tern_status check_ids(const embedding_run *run, const tern_encoding *enco
     const tern_arch_facts *facts = &run->model->folder.facts;
     if (encoding->n == 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "text %zu: the tokenizer gives no tokens", text);
     for (size_t i = 0; i < encoding->n; i++)
-        if (encoding->ids[i] < 0 || encoding->ids[i] >= facts->vocab_size || encoding->type_ids[i] >= facts->type_vocab_size)
+        if (encoding->ids[i] < 0 || encoding->ids[i] >= facts->vocab_size ||
+            (facts->type_vocab_size > 0 && encoding->type_ids[i] >= facts->type_vocab_size))
             return TERN_FAIL(err, TERN_E_CONFIG, "text %zu: the tokenizer gives id %d (type %d); config.json has vocab_size %lld (type_vocab_size %lld)",
                              text, encoding->ids[i], encoding->type_ids[i], (long long)facts->vocab_size, (long long)facts->type_vocab_size);
     return TERN_OK;
@@ -100,7 +101,10 @@ static tern_status run_batch(embedding_run *run, size_t first, size_t end, float
     tern__rows_clear(&run->rows);
     for (size_t s = first; s < end; s++) {
         const tern_encoding *encoding = &run->sequences[s].encoding;
-        for (size_t i = 0; i < encoding->n; i++) tern__rows_add(&run->rows, encoding->ids[i], encoding->type_ids[i], (int32_t)i);
+        int64_t n_counted = 0;
+        for (size_t i = 0; i < encoding->n; i++)
+            tern__rows_add(&run->rows, encoding->ids[i], encoding->type_ids[i],
+                           tern__position_id(&run->model->folder.facts, encoding->ids[i], (int64_t)i, &n_counted));
         tern__rows_end_sequence(&run->rows);
     }
     const tern_run_output output = {.output = run->output, .data = run->pooled};

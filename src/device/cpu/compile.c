@@ -121,12 +121,30 @@ static bool packed_floats(const tern_cpu_compiled *c, const tern_node *node, siz
            tern__size_add(*floats, tern__align_up(bias, 16), floats);
 }
 
+/* The first node that packs the same weights in the same way: n itself unless layers share weights. */
+static int32_t find_packed(const tern_program *program, int32_t n) {
+    const tern_node *node = &program->nodes[n];
+    for (int32_t m = 0; m < n && node->n_weights > 0; m++) {
+        const tern_node *other = &program->nodes[m];
+        if (other->n_weights == node->n_weights && other->weights[0] == node->weights[0] && is_linear(other->op) == is_linear(node->op) &&
+            memcmp(other->weights, node->weights, (size_t)node->n_weights * sizeof *node->weights) == 0)
+            return m;
+    }
+    return n;
+}
+
 /* Place every node's part; the block is allocated when `packed` is to be set. */
 static bool place_weights(tern_cpu_compiled *c, size_t *total) {
     *total = 0;
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         const tern_node *node = &c->program->nodes[n];
         tern_cpu_step *step = &c->steps[n];
+        const int32_t packed = find_packed(c->program, n);
+        if (packed != n) {
+            *step = c->steps[packed];
+            step->is_shared = true;
+            continue;
+        }
         size_t floats;
         if (!packed_floats(c, node, &step->n_panels, &floats)) return false;
         if (c->packed != NULL && is_linear(node->op)) {
@@ -199,6 +217,7 @@ static void pack_share(void *argument, int thread) {
     const size_t n_threads = (size_t)tern__thread_pool_size(c->device->pool);
     size_t turn = 0;
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
+        if (c->steps[n].is_shared) continue;
         for (size_t p = 0; p < c->steps[n].n_panels; p++)
             if (turn++ % n_threads == (size_t)thread) pack_panel(c, n, p);
         if (is_norm(c->program->nodes[n].op) && turn++ % n_threads == (size_t)thread) pack_norm(c, n);

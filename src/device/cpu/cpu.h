@@ -18,6 +18,7 @@ typedef struct tern_cpu_step {
     const float *bias;   /* linear ops: tern_gemm's; norms: [width] */
     const float *weight; /* norms: [width] */
     size_t n_panels;
+    bool is_shared;      /* an earlier step packs them */
 } tern_cpu_step;
 
 typedef enum tern_cpu_phase_kind { TERN_CPU_ROWS, TERN_CPU_GEMM, TERN_CPU_ATTENTION } tern_cpu_phase_kind;

@@ -1,0 +1,23 @@
+/* roberta.c - RoBERTa (Liu et al. 2019, arXiv:1907.11692) and CamemBERT (Martin et al. 2020, arXiv:1911.03894): RobertaModel and
+ * CamembertModel of Hugging Face transformers. BERT's encoder; what differs are the positions: the first token that is not the pad token
+ * has pad_token_id + 1, and a pad token pad_token_id itself, so that max_position_embeddings - pad_token_id - 1 tokens fit.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "arch/common/bert_encoder.h"
+
+void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
+                         bool (*has_weight)(void *context, const char *name), void *context) {
+    const tern_bert_config c = tern__bert_config_read(config);
+    tern_value x = tern__bert_layers(p, &c, tern__bert_embeddings(p, &c));
+    tern__bert_pooler(p, &c, x, has_weight, context);
+    *facts = tern__bert_facts(&c, x);
+    tern__positions_after_pad(facts, config);
+}
+
+const tern_arch tern__arch_roberta = {
+    .classes = (const tern_arch_class[]){{"roberta", "RobertaModel"}, {"camembert", "CamembertModel"}, {NULL, NULL}},
+    .prefixes = (const char *const[]){"", "roberta.", NULL},
+    .aliases = (const tern_weight_alias[]){{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}, {NULL, NULL}},
+    .ignored = (const char *const[]){"embeddings.position_ids", "roberta.embeddings.position_ids", "lm_head.", "classifier.",
+                                     "qa_outputs.", NULL},
+    .build = tern__roberta_build,
+};
