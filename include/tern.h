@@ -398,7 +398,7 @@ TERN_API tern_hub_options tern_hub_options_default(void);
 
 /* tern_hub_options_from_environment - the defaults, and what huggingface_hub's environment variables say: HF_HUB_CACHE (or
  * HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub), HF_ENDPOINT, HF_TOKEN (or the file
- * HF_TOKEN_PATH, HF_HOME/token, unless HF_HUB_DISABLE_IMPLICIT_TOKEN), HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE), HF_HUB_ETAG_TIMEOUT,
+ * HF_TOKEN_PATH or HF_HOME/token; none with HF_HUB_DISABLE_IMPLICIT_TOKEN), HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE), HF_HUB_ETAG_TIMEOUT,
  * HF_HUB_DOWNLOAD_TIMEOUT. Free with tern_hub_options_free.
  * errors   TERN_E_CONFIG  a timeout that is no number, or none of the variables and no home folder says where the cache is
  *          TERN_E_IO      the token file cannot be read */
@@ -414,7 +414,8 @@ TERN_API tern_status tern_hub_find(char **folder, const char *repo_id, const ter
 /* tern_hub_pull - tern_hub_find, else download what is missing, several files at once.
  * A file appears under its name when it is complete and its checksum is right; what an interruption leaves is used by the next call.
  * Cuts, busy servers and silence are tried again, a bounded number of times. Processes that pull the same share the work. When the hub
- * cannot be reached, or offline is set, what is cached of the revision is taken, provided that it has a config or a tokenizer.
+ * cannot be reached, or offline is set, what is cached of the revision is taken if it has a config and whole weights (a tokenizer, with
+ * tokenizer_only), though other files may be missing.
  * Proxies are those of libcurl's environment variables. libcurl is opened when there is something to ask; its versions before 7.84 take
  * one pull at a time.
  * errors   TERN_E_ARGUMENT     as tern_hub_find

@@ -202,16 +202,17 @@ static tern_status sum_up_written(blob_request *blob, tern_error *err) {
     return code == 0 ? TERN_OK : fail_blob(blob, "read", code, err);
 }
 
+/* What comes is not what the list says: once more from the beginning, since a cache on the way may have been wrong. */
+#define FAIL_WRONG(blob, err, ...)                                                                                                         \
+    ((blob)->is_wrong = true, (blob)->request.may_retry = ++(blob)->n_wrong < 2, TERN_FAIL((err), TERN_E_FORMAT, __VA_ARGS__))
+
 /* All bytes are there: check them and give the file its name. */
 static tern_status commit_blob(blob_request *blob, tern_error *err) {
     char digest[TERN_SHA_HEX_BYTES];
     tern__sha_finish(&blob->sha, digest);
-    if (blob->has_checksum && strcmp(digest, blob->file->etag) != 0) {
-        blob->is_wrong = true;
-        blob->request.may_retry = ++blob->n_wrong < 2;
-        return TERN_FAIL(err, TERN_E_FORMAT, "%s: %s: what came has the checksum %s, not %s", blob->source->repo_id, blob->file->path,
-                         digest, blob->file->etag);
-    }
+    if (blob->has_checksum && strcmp(digest, blob->file->etag) != 0)
+        return FAIL_WRONG(blob, err, "%s: %s: what came has the checksum %s, not %s", blob->source->repo_id, blob->file->path, digest,
+                          blob->file->etag);
     if (fsync(blob->descriptor) != 0) return fail_blob(blob, "written", errno, err);
     if (rename(blob->incomplete, blob->blob) != 0) return fail_blob(blob, "renamed", errno, err);
     return TERN_OK;
@@ -268,27 +269,22 @@ static tern_status start_blob(tern_hub_request *request, tern_hub_step *step, te
     return place_blob(blob, err);
 }
 
-/* A failure that another attempt may mend. */
-#define FAIL_AND_RETRY(blob, err, ...) ((blob)->request.may_retry = true, TERN_FAIL((err), TERN_E_FORMAT, __VA_ARGS__))
-
 /* The headers of the answer fit what was asked for. */
 static tern_status check_answer(blob_request *blob, tern_error *err) {
     const tern_hub_answer *answer = &blob->request.answer;
     const char *repo_id = blob->source->repo_id, *path = blob->file->path;
     int64_t wanted = blob->file->n_bytes, from = blob->request.from;
     if (answer->status == 206) {
-        if (answer->range_start != from || (answer->range_total >= 0 && answer->range_total != wanted)) {
-            blob->is_wrong = true;
-            return FAIL_AND_RETRY(blob, err, "%s: %s: asked for bytes from %lld of %lld on, and got others", repo_id, path, (long long)from,
-                                  (long long)wanted);
-        }
+        if (answer->range_start != from || (answer->range_total >= 0 && answer->range_total != wanted))
+            return FAIL_WRONG(blob, err, "%s: %s: asked for bytes from %lld of %lld on, and got others", repo_id, path, (long long)from,
+                              (long long)wanted);
     } else if (blob->n_written > 0) {
         TERN_TRY(empty_blob(blob, err)); /* the server does not know ranges: the file comes from its beginning */
     }
     int64_t comes = answer->content_bytes;
     if (comes >= 0 && comes != wanted - blob->n_written)
-        return FAIL_AND_RETRY(blob, err, "%s: %s: has %lld bytes by its list of files, and %lld come", repo_id, path, (long long)wanted,
-                              (long long)(comes + blob->n_written));
+        return FAIL_WRONG(blob, err, "%s: %s: has %lld bytes by its list of files, and %lld come", repo_id, path, (long long)wanted,
+                          (long long)(comes + blob->n_written));
     return TERN_OK;
 }
 
@@ -296,11 +292,9 @@ static tern_status receive_blob(tern_hub_request *request, const char *bytes, si
     blob_request *blob = (blob_request *)request;
     if (blob->is_first_piece) TERN_TRY(check_answer(blob, err));
     blob->is_first_piece = false;
-    if ((uint64_t)n_bytes > (uint64_t)(blob->file->n_bytes - blob->n_written)) {
-        blob->is_wrong = true;
-        return FAIL_AND_RETRY(blob, err, "%s: %s: more than its %lld bytes come", blob->source->repo_id, blob->file->path,
-                              (long long)blob->file->n_bytes);
-    }
+    if ((uint64_t)n_bytes > (uint64_t)(blob->file->n_bytes - blob->n_written))
+        return FAIL_WRONG(blob, err, "%s: %s: more than its %lld bytes come", blob->source->repo_id, blob->file->path,
+                          (long long)blob->file->n_bytes);
     tern__sha_add(&blob->sha, bytes, n_bytes);
     for (size_t at = 0; at < n_bytes;) {
         ssize_t n = pwrite(blob->descriptor, bytes + at, n_bytes - at, (off_t)blob->n_written);
@@ -315,9 +309,11 @@ static tern_status receive_blob(tern_hub_request *request, const char *bytes, si
 
 static tern_status finish_blob(tern_hub_request *request, tern_error *err) {
     blob_request *blob = (blob_request *)request;
-    if (blob->n_written < blob->file->n_bytes)
-        return FAIL_AND_RETRY(blob, err, "%s: %s: ended after %lld of %lld bytes", blob->source->repo_id, blob->file->path,
-                              (long long)blob->n_written, (long long)blob->file->n_bytes);
+    if (blob->n_written < blob->file->n_bytes) {
+        request->may_retry = true;
+        return TERN_FAIL(err, TERN_E_IO, "%s: %s: ended after %lld of %lld bytes", blob->source->repo_id, blob->file->path,
+                         (long long)blob->n_written, (long long)blob->file->n_bytes);
+    }
     TERN_TRY(commit_blob(blob, err));
     return place_blob(blob, err);
 }

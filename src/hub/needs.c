@@ -228,13 +228,29 @@ tern_status tern__hub_find_needs(tern_hub_needs *out, const tern_hub_snapshot *s
     return TERN_OK;
 }
 
-tern_status tern__hub_is_usable(bool *is_usable, const tern_hub_snapshot *snapshot, tern_error *err) {
-    needs_finder finder = {.snapshot = snapshot, .err = err};
-    *is_usable = false;
-    for (size_t i = 0; i < N_TOKENIZER_NAMES && !*is_usable; i++) {
+/* Tokenizers have one of these; tokenizer_config.json alone is none. */
+static tern_status has_tokenizer(bool *has_one, needs_finder *finder) {
+    static const char *const names[] = {"tokenizer.json",          "vocab.txt",   "vocab.json", "tokenizer.model",
+                                        "sentencepiece.bpe.model", "spiece.model"};
+    *has_one = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !*has_one; i++) {
         file_state state;
-        TERN_TRY(look_at(&state, &finder, tokenizer_names[i]));
-        *is_usable = state == FILE_PRESENT;
+        TERN_TRY(look_at(&state, finder, names[i]));
+        *has_one = state == FILE_PRESENT;
     }
     return TERN_OK;
+}
+
+tern_status tern__hub_is_usable(bool *is_usable, const tern_hub_snapshot *snapshot, const tern_hub_options *options, tern_error *err) {
+    *is_usable = false;
+    if (options->n_include > 0) return TERN_OK; /* then only the caller knows what would do */
+    tern_hub_needs weights = {0};
+    needs_finder finder = {.snapshot = snapshot, .needs = &weights, .err = err};
+    if (options->tokenizer_only) return has_tokenizer(is_usable, &finder);
+    file_state config;
+    tern_status status = look_at(&config, &finder, "config.json");
+    if (status == TERN_OK) status = want_weights(&finder, "");
+    *is_usable = status == TERN_OK && config == FILE_PRESENT && weights.n == 0;
+    free(weights.items);
+    return status;
 }

@@ -30,7 +30,7 @@ typedef struct tern_hub_needs {
  * that modules.json names the same. */
 tern_status tern__hub_find_needs(tern_hub_needs *out, const tern_hub_snapshot *snapshot, const tern_hub_options *options, tern_error *err);
 
-/* Is there something in the snapshot that a model or a tokenizer is made from? */
-tern_status tern__hub_is_usable(bool *is_usable, const tern_hub_snapshot *snapshot, tern_error *err);
+/* Will the snapshot do for want of the hub: a config and whole weights, or with options.tokenizer_only a tokenizer? */
+tern_status tern__hub_is_usable(bool *is_usable, const tern_hub_snapshot *snapshot, const tern_hub_options *options, tern_error *err);
 
 #endif
