@@ -51,8 +51,8 @@ typedef struct tern_arch_facts {
     tern_value last_hidden_state;
 } tern_arch_facts;
 
-/* TERN_POSITIONS_AFTER_PAD with config.json's pad_token_id, 1 by default; max_tokens is what the positions leave. */
-void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config);
+/* TERN_POSITIONS_AFTER_PAD; max_tokens is what the positions leave. */
+void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config, int64_t pad_token_id);
 
 /* A model_type of config.json, and Hugging Face's class of its bare encoder. */
 typedef struct tern_arch_class { const char *model_type, *base_class; } tern_arch_class;

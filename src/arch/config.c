@@ -82,9 +82,9 @@ tern_op tern__config_activation_or(const tern_config *config, const char *key, c
     return TERN_OP_INPUT;
 }
 
-void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config) {
+void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config, int64_t pad_token_id) {
     facts->positions = TERN_POSITIONS_AFTER_PAD;
-    facts->pad_token_id = tern__config_id_or(config, "pad_token_id", 1);
+    facts->pad_token_id = pad_token_id;
     facts->max_tokens = facts->max_position_embeddings - facts->pad_token_id - 1;
     if (facts->max_tokens < 1)
         tern__program_fail(config->program, TERN_E_CONFIG,

@@ -10,7 +10,7 @@ void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_f
     tern_value x = tern__bert_layers(p, &c, tern__bert_embeddings(p, &c));
     tern__bert_pooler(p, &c, x, has_weight, context);
     *facts = tern__bert_facts(&c, x);
-    tern__positions_after_pad(facts, config);
+    tern__positions_after_pad(facts, config, tern__config_id_or(config, "pad_token_id", 1));
 }
 
 const tern_arch tern__arch_roberta = {

@@ -42,7 +42,7 @@ static tern_status pack_row(tern_rows_builder *rows, const tern_model *model, co
         if (mask == 0) continue;
         TERN_TRY(check_element("input_ids", id, facts->vocab_size, row, column, err));
         if (facts->type_vocab_size > 0) TERN_TRY(check_element("token_type_ids", type, facts->type_vocab_size, row, column, err));
-        tern__rows_add(rows, (int32_t)id, (int32_t)type, position);
+        tern__rows_add(rows, (int32_t)id, (int32_t)type, position, (int32_t)column);
     }
     if (rows->batch.n_tokens == before) return TERN_FAIL(err, TERN_E_ARGUMENT, "attention_mask[%lld]: the row has no 1", (long long)row);
     tern__rows_end_sequence(rows);

@@ -88,7 +88,7 @@ typedef struct tern_rows_builder {
 tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_t max_tokens, tern_error *err);
 void tern__rows_free(tern_rows_builder *rows);
 /* Add one row to the current sequence; end the current sequence, which must have a row. */
-void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id);
+void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id, int32_t column);
 /* position_id of the token at `column` of a row; to be asked of every token of the row in turn, masked ones too. *n_counted is 0 before. */
 int32_t tern__position_id(const tern_arch_facts *facts, int64_t id, int64_t column, int64_t *n_counted);
 void tern__rows_end_sequence(tern_rows_builder *rows);

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WIDTH (INT32_MAX / 8) /* so that products of two widths and a dtype stay far inside int64 */
+#define MAX_WIDTH   (INT32_MAX / 8) /* so that products of two widths and a dtype stay far inside int64 */
+#define MAX_BUCKETS (1 << 20)
 
 tern_status tern__program_new(tern_program **out, tern_error *err) {
     *out = NULL;
@@ -155,42 +156,72 @@ tern_value tern__embedding(tern_program *program, tern_value ids, int64_t n_embe
     return append(program, node, tern__value(program, ids)->space, width, false);
 }
 
-tern_value tern__add(tern_program *program, tern_value a, tern_value b) {
-    if (!check_value(program, TERN_OP_ADD, a, false) || !check_value(program, TERN_OP_ADD, b, false)) return (tern_value){0};
+static tern_value combine(tern_program *program, tern_op op, tern_value a, tern_value b) {
+    if (!check_value(program, op, a, false) || !check_value(program, op, b, false)) return (tern_value){0};
     const tern_value_info *left = tern__value(program, a), *right = tern__value(program, b);
     if (left->width != right->width || left->space != right->space) {
-        tern__program_fail(program, TERN_E_SHAPE, "add: widths %d and %d, or their rows, differ", left->width, right->width);
+        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d and %d, or their rows, differ", tern__op_name(op), left->width, right->width);
         return (tern_value){0};
     }
-    return append(program, (tern_node){.op = TERN_OP_ADD, .n_inputs = 2, .inputs = {a, b}}, left->space, left->width, false);
+    return append(program, (tern_node){.op = op, .n_inputs = 2, .inputs = {a, b}}, left->space, left->width, false);
+}
+
+tern_value tern__add(tern_program *program, tern_value a, tern_value b) { return combine(program, TERN_OP_ADD, a, b); }
+
+tern_value tern__multiply(tern_program *program, tern_value a, tern_value b) { return combine(program, TERN_OP_MULTIPLY, a, b); }
+
+static tern_value layer_norm(tern_program *program, tern_value x, float eps, bool has_bias, const char *format, va_list arguments) {
+    const char *name = format_name(program, format, arguments);
+    if (!check_value(program, TERN_OP_LAYER_NORM, x, false)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    tern_node node = {.op = TERN_OP_LAYER_NORM, .n_inputs = 1, .inputs = {x}, .n_weights = 2, .eps = eps};
+    node.weights[0] = declare_weight(program, name, ".weight", 1, info.width, 0);
+    node.weights[1] = has_bias ? declare_weight(program, name, ".bias", 1, info.width, 0) : TERN_NO_WEIGHT;
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, info.space, info.width, false);
 }
 
 tern_value tern__layer_norm(tern_program *program, tern_value x, float eps, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const char *name = format_name(program, format, arguments);
+    const tern_value y = layer_norm(program, x, eps, true, format, arguments);
     va_end(arguments);
-    if (!check_value(program, TERN_OP_LAYER_NORM, x, false)) return (tern_value){0};
+    return y;
+}
+
+tern_value tern__layer_norm_bias(tern_program *program, tern_value x, float eps, bool has_bias, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const tern_value y = layer_norm(program, x, eps, has_bias, format, arguments);
+    va_end(arguments);
+    return y;
+}
+
+static tern_value linear(tern_program *program, tern_value x, int64_t out_features, bool has_bias, const char *format, va_list arguments) {
+    const char *name = format_name(program, format, arguments);
+    if (!check_value(program, TERN_OP_LINEAR, x, false) || !check_width(program, TERN_OP_LINEAR, out_features)) return (tern_value){0};
     const tern_value_info info = *tern__value(program, x);
-    tern_node node = {.op = TERN_OP_LAYER_NORM, .n_inputs = 1, .inputs = {x}, .n_weights = 2, .eps = eps};
-    node.weights[0] = declare_weight(program, name, ".weight", 1, info.width, 0);
-    node.weights[1] = declare_weight(program, name, ".bias", 1, info.width, 0);
+    tern_node node = {.op = TERN_OP_LINEAR, .n_inputs = 1, .inputs = {x}, .n_weights = 2};
+    node.weights[0] = declare_weight(program, name, ".weight", 2, out_features, info.width);
+    node.weights[1] = has_bias ? declare_weight(program, name, ".bias", 1, out_features, 0) : TERN_NO_WEIGHT;
     if (failed(program)) return (tern_value){0};
-    return append(program, node, info.space, info.width, false);
+    return append(program, node, info.space, out_features, false);
 }
 
 tern_value tern__linear(tern_program *program, tern_value x, int64_t out_features, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const char *name = format_name(program, format, arguments);
+    const tern_value y = linear(program, x, out_features, true, format, arguments);
     va_end(arguments);
-    if (!check_value(program, TERN_OP_LINEAR, x, false) || !check_width(program, TERN_OP_LINEAR, out_features)) return (tern_value){0};
-    const tern_value_info info = *tern__value(program, x);
-    tern_node node = {.op = TERN_OP_LINEAR, .n_inputs = 1, .inputs = {x}, .n_weights = 2};
-    node.weights[0] = declare_weight(program, name, ".weight", 2, out_features, info.width);
-    node.weights[1] = declare_weight(program, name, ".bias", 1, out_features, 0);
-    if (failed(program)) return (tern_value){0};
-    return append(program, node, info.space, out_features, false);
+    return y;
+}
+
+tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_features, bool has_bias, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const tern_value y = linear(program, x, out_features, has_bias, format, arguments);
+    va_end(arguments);
+    return y;
 }
 
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op) {
@@ -213,21 +244,87 @@ tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64
     return append(program, node, info.space, width, false);
 }
 
-tern_value tern__attention(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale) {
+/* Heads of equal width? */
+static bool check_heads(tern_program *program, tern_op op, int32_t width, int64_t n_heads) {
+    if (n_heads >= 1 && n_heads <= width && width % n_heads == 0) return true;
+    tern__program_fail(program, TERN_E_SHAPE, "%s: a width of %d does not split into %lld heads", tern__op_name(op), width,
+                       (long long)n_heads);
+    return false;
+}
+
+/* The node without window and bias; its op is INPUT when the program has failed. */
+static tern_node attention_node(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale) {
     const tern_op op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION;
-    if (!check_value(program, op, q, false) || !check_value(program, op, k, false) || !check_value(program, op, v, false))
-        return (tern_value){0};
-    const tern_value_info info = *tern__value(program, q);
-    if (tern__value(program, k)->width != info.width || tern__value(program, v)->width != info.width || n_heads < 1 ||
-        n_heads > info.width || info.width % n_heads != 0) {
-        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d, %d, %d do not split into %lld heads", tern__op_name(op), info.width,
-                           tern__value(program, k)->width, tern__value(program, v)->width, (long long)n_heads);
+    tern_node node = {.op = TERN_OP_INPUT};
+    if (!check_value(program, op, q, false) || !check_value(program, op, k, false) || !check_value(program, op, v, false)) return node;
+    const int32_t width = tern__value(program, q)->width;
+    if (tern__value(program, k)->width != width || tern__value(program, v)->width != width) {
+        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d, %d, %d differ", tern__op_name(op), width, tern__value(program, k)->width,
+                           tern__value(program, v)->width);
+        return node;
+    }
+    if (!check_heads(program, op, width, n_heads)) return node;
+    node = (tern_node){.op = op, .n_inputs = 3, .inputs = {q, k, v}};
+    node.attention.n_heads = (int32_t)n_heads;
+    node.attention.head_dim = (int32_t)(width / n_heads);
+    node.attention.scale = scale;
+    node.attention.window = TERN_NO_WINDOW;
+    return node;
+}
+
+static tern_value append_attention(tern_program *program, tern_node node) {
+    if (failed(program)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, node.inputs[0]);
+    return append(program, node, info.space, info.width, false);
+}
+
+tern_value tern__attention(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale) {
+    return append_attention(program, attention_node(program, q, k, v, n_heads, scale));
+}
+
+tern_value tern__attention_window(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale,
+                                  int64_t window) {
+    tern_node node = attention_node(program, q, k, v, n_heads, scale);
+    if (window < 0 || window >= TERN_NO_WINDOW)
+        tern__program_fail(program, TERN_E_SHAPE, "%s: a window of %lld columns", tern__op_name(node.op), (long long)window);
+    node.inputs[node.n_inputs++] = tern__input(program, TERN_INPUT_COLUMNS);
+    node.attention.window = (int32_t)window;
+    return append_attention(program, node);
+}
+
+tern_value tern__attention_relative_bias(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale,
+                                         int64_t n_buckets, int64_t max_distance, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    tern_node node = attention_node(program, q, k, v, n_heads, scale);
+    if (n_buckets < 4 || n_buckets > MAX_BUCKETS || max_distance <= n_buckets / 4 || max_distance > MAX_BUCKETS)
+        tern__program_fail(program, TERN_E_SHAPE, "%s: %lld buckets up to a distance of %lld", tern__op_name(node.op), (long long)n_buckets,
+                           (long long)max_distance);
+    node.inputs[node.n_inputs++] = tern__input(program, TERN_INPUT_COLUMNS);
+    node.attention.n_buckets = (int32_t)n_buckets;
+    node.attention.max_distance = (int32_t)max_distance;
+    node.n_weights = 1;
+    node.weights[0] = declare_weight(program, name, ".weight", 2, n_buckets, n_heads);
+    return append_attention(program, node);
+}
+
+tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions) {
+    const tern_op op = TERN_OP_ROPE;
+    if (!check_value(program, op, x, false) || !check_heads(program, op, tern__value(program, x)->width, n_heads)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    const int64_t head_dim = info.width / n_heads;
+    if (head_dim % 2 != 0 || max_positions < 1 || max_positions > MAX_WIDTH) {
+        tern__program_fail(program, TERN_E_SHAPE, "rope: head_dim %lld must be even, %lld positions", (long long)head_dim,
+                           (long long)max_positions);
         return (tern_value){0};
     }
-    tern_node node = {.op = op, .n_inputs = 3, .inputs = {q, k, v}};
-    node.attention.n_heads = (int32_t)n_heads;
-    node.attention.head_dim = (int32_t)(info.width / n_heads);
-    node.attention.scale = scale;
+    tern_node node = {.op = op, .n_inputs = 2, .inputs = {x, tern__input(program, TERN_INPUT_POSITION_IDS)}};
+    node.rope.n_heads = (int32_t)n_heads;
+    node.rope.head_dim = (int32_t)head_dim;
+    node.rope.max_positions = (int32_t)max_positions;
+    node.rope.theta = theta;
     return append(program, node, info.space, info.width, false);
 }
 

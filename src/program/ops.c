@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "program/program.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const op_names[TERN_N_OPS] = {
@@ -26,6 +28,21 @@ int32_t tern__program_find_output(const tern_program *program, const char *name)
     for (int32_t i = 0; i < program->n_outputs; i++)
         if (strcmp(program->outputs[i].name, name) == 0) return i;
     return -1;
+}
+
+float tern__rope_frequency(float theta, int32_t i, int32_t head_dim) {
+    const float exponent = (float)(2 * i) / (float)head_dim;
+    return 1.0f / (float)pow((double)theta, (double)exponent);
+}
+
+int32_t tern__relative_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance) {
+    const int32_t half = n_buckets / 2, n_exact = half / 2, side = distance > 0 ? half : 0;
+    const int64_t n = llabs(distance);
+    if (n < n_exact) return side + (int32_t)n;
+    if (n >= max_distance) return side + half - 1;
+    const float steps = logf((float)n / (float)n_exact) / (float)log((double)max_distance / n_exact) * (float)(half - n_exact);
+    const int32_t bucket = n_exact + (int32_t)steps;
+    return side + (bucket < half ? bucket : half - 1);
 }
 
 static double weight_bytes_of(const tern_program *program, const tern_node *node) {

@@ -7,17 +7,23 @@
 static const char *space_name(tern_space space) { return space == TERN_SPACE_TOKENS ? "tokens" : "sequences"; }
 
 static void print_attributes(tern_text_builder *text, const tern_node *node) {
-    static const char *const inputs[] = {"input_ids", "token_type_ids", "position_ids"};
+    static const char *const inputs[] = {"input_ids", "token_type_ids", "position_ids", "columns"};
     static const char *const pools[] = {"cls", "mean", "max"};
     switch (node->op) {
     case TERN_OP_INPUT: tern__text_print(text, " %s", inputs[node->input]); break;
     case TERN_OP_LAYER_NORM:
     case TERN_OP_ADD_LAYER_NORM: tern__text_print(text, " eps=%g", (double)node->eps); break;
     case TERN_OP_LINEAR_ACTIVATION: tern__text_print(text, " %s", tern__op_name(node->activation)); break;
+    case TERN_OP_ROPE:
+        tern__text_print(text, " heads=%d head_dim=%d theta=%g", node->rope.n_heads, node->rope.head_dim, (double)node->rope.theta);
+        break;
     case TERN_OP_POOL: tern__text_print(text, " %s", pools[node->pool]); break;
     case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
         tern__text_print(text, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim, (double)node->attention.scale);
+        if (node->attention.window != TERN_NO_WINDOW) tern__text_print(text, " window=%d", node->attention.window);
+        if (node->attention.n_buckets > 0)
+            tern__text_print(text, " buckets=%d max_distance=%d", node->attention.n_buckets, node->attention.max_distance);
         break;
     default: break;
     }

@@ -28,7 +28,13 @@ typedef enum tern_space {
 } tern_space;
 
 /* The integer rows that a batch brings. */
-typedef enum tern_input { TERN_INPUT_IDS, TERN_INPUT_TOKEN_TYPE_IDS, TERN_INPUT_POSITION_IDS, TERN_N_INPUTS } tern_input;
+typedef enum tern_input {
+    TERN_INPUT_IDS,
+    TERN_INPUT_TOKEN_TYPE_IDS,
+    TERN_INPUT_POSITION_IDS,
+    TERN_INPUT_COLUMNS, /* where the token stands in its sequence, padding counted; ascending */
+    TERN_N_INPUTS
+} tern_input;
 
 typedef enum tern_pool { TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX } tern_pool;
 
@@ -38,6 +44,7 @@ typedef struct tern_value { int32_t index; } tern_value;
 #define TERN_OP_MAX_INPUTS 4
 #define TERN_OP_MAX_WEIGHTS 8
 #define TERN_NO_WEIGHT (-1)
+#define TERN_NO_WINDOW INT32_MAX
 
 typedef struct tern_node {
     tern_op op;
@@ -52,7 +59,13 @@ typedef struct tern_node {
         tern_op activation;                                  /* LINEAR_ACTIVATION: GELU ... TANH */
         tern_pool pool;                                      /* POOL */
         struct { int32_t start; } slice;                     /* SLICE: first column */
-        struct { int32_t n_heads; int32_t head_dim; float scale; } attention;
+        struct { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; } rope;
+        struct {
+            int32_t n_heads, head_dim;
+            float scale;
+            int32_t window;                  /* keys further away than so many columns do not count; TERN_NO_WINDOW: all do */
+            int32_t n_buckets, max_distance; /* of the relative bias, weight [n_buckets, n_heads]; 0: none */
+        } attention;                         /* with a window or a bias, input 3 is TERN_INPUT_COLUMNS */
     };
 } tern_node;
 
@@ -99,16 +112,33 @@ tern_value tern__input(tern_program *program, tern_input input);
 tern_value tern__embedding(tern_program *program, tern_value ids, int64_t n_embeddings, int64_t width, const char *name, ...)
     __attribute__((format(printf, 5, 6)));
 tern_value tern__add(tern_program *program, tern_value a, tern_value b);
+tern_value tern__multiply(tern_program *program, tern_value a, tern_value b);
 /* weights `name`.weight and `name`.bias [width of x] */
 tern_value tern__layer_norm(tern_program *program, tern_value x, float eps, const char *name, ...) __attribute__((format(printf, 4, 5)));
+/* The same, `name`.bias only when has_bias. */
+tern_value tern__layer_norm_bias(tern_program *program, tern_value x, float eps, bool has_bias, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
 /* weights `name`.weight [out_features, width of x] and `name`.bias [out_features] */
 tern_value tern__linear(tern_program *program, tern_value x, int64_t out_features, const char *name, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same, `name`.bias only when has_bias. */
+tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_features, bool has_bias, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
 /* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH; INPUT stands for the identity and returns x. */
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op);
 tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width);
 /* Full attention within each sequence; q, k, v [tokens, n_heads * head_dim], head h in columns h * head_dim ... */
 tern_value tern__attention(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale);
+/* Of keys that are at most `window` columns away. */
+tern_value tern__attention_window(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale,
+                                  int64_t window);
+/* Scores are scale q k + `name`.weight[tern__relative_bucket(key's column - query's column)][head], weight [n_buckets, n_heads]. */
+tern_value tern__attention_relative_bias(tern_program *program, tern_value q, tern_value k, tern_value v, int64_t n_heads, float scale,
+                                         int64_t n_buckets, int64_t max_distance, const char *name, ...)
+    __attribute__((format(printf, 9, 10)));
+/* Rotary position embedding on heads whose halves are paired (Su et al. 2021, arXiv:2104.09864, in GPT-NeoX's order); positions are
+ * TERN_INPUT_POSITION_IDS below max_positions. */
+tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions);
 tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool);
 tern_value tern__normalize(tern_program *program, tern_value x);
 /* Offer `value` to callers under a name. */
@@ -125,6 +155,12 @@ bool tern__op_is_fused(tern_op op);
 static inline const tern_value_info *tern__value(const tern_program *program, tern_value value) { return &program->values[value.index]; }
 /* Index into outputs, -1 when there is none of that name. */
 int32_t tern__program_find_output(const tern_program *program, const char *name);
+
+/* theta^(-2i/head_dim), rounded to float32 step by step as Hugging Face computes it; the angle is its float32 product with the position. */
+float tern__rope_frequency(float theta, int32_t i, int32_t head_dim);
+/* T5's bucket of a distance, key - query: half of the buckets for keys that follow; small distances have a bucket each, larger ones share
+ * in logarithmic steps up to max_distance (Raffel et al. 2020, arXiv:1910.10683, section 2.1). */
+int32_t tern__relative_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance);
 
 /* What the cost formulas of ops.def need of a batch. */
 typedef struct tern_rows {

@@ -104,7 +104,7 @@ static tern_status run_batch(embedding_run *run, size_t first, size_t end, float
         int64_t n_counted = 0;
         for (size_t i = 0; i < encoding->n; i++)
             tern__rows_add(&run->rows, encoding->ids[i], encoding->type_ids[i],
-                           tern__position_id(&run->model->folder.facts, encoding->ids[i], (int64_t)i, &n_counted));
+                           tern__position_id(&run->model->folder.facts, encoding->ids[i], (int64_t)i, &n_counted), (int32_t)i);
         tern__rows_end_sequence(&run->rows);
     }
     const tern_run_output output = {.output = run->output, .data = run->pooled};

@@ -22,9 +22,11 @@
  *   layer_norm |w| ((|x| + |mean|) / sd + 1) + |bias|: mean and variance are sums of n terms in 4 vectors, then x - mean cancels
  *   gelu, quick_gelu, silu, gelu_tanh   |x|: the factor of x is off by so much (gelu_tanh: and by u times its cubic argument)
  *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
- *   attention  sum p |v| (1 + largest sum |q k| scale): an error in a score is one of its weight's exponent
+ *   attention  sum p |v| (1 + largest sum |q k| scale + |bias|): an error in a score is one of its weight's exponent
+ *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
  *   pool       mean of |x|; cls and max are exact        normalize  |y| */
 static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,       [TERN_OP_LAYER_NORM] = 4,
+                                            [TERN_OP_MULTIPLY] = 1,  [TERN_OP_ROPE] = 3,
                                             [TERN_OP_LINEAR] = 8,    [TERN_OP_GELU] = 2,
                                             [TERN_OP_GELU_TANH] = 2, [TERN_OP_QUICK_GELU] = 2.5,
                                             [TERN_OP_SILU] = 2.5,    [TERN_OP_SIGMOID] = 3,
@@ -104,21 +106,38 @@ static inline void reference_layer_norm(const reference *r, const tern_node *nod
     for (size_t c = 0; c < n; c++) variance += (x[c] - mean) * (x[c] - mean) / (double)n;
     const double sd = sqrt(variance + (double)node->eps);
     for (size_t c = 0; c < n; c++) {
-        const double w = reference_weight(r, node, 0, c), b = reference_weight(r, node, 1, c), z = (x[c] - mean) / sd;
+        const double w = reference_weight(r, node, 0, c), z = (x[c] - mean) / sd;
+        const double b = node->weights[1] != TERN_NO_WEIGHT ? reference_weight(r, node, 1, c) : 0;
         r->y[to][i * n + c] = z * w + b;
         r->e[to][i * n + c] = fabs(w) / sd * (ex[c] + mean_error + fabs(z) * most) +
                               op_bound[TERN_OP_LAYER_NORM] * (fabs(w) * ((fabs(x[c]) + fabs(mean)) / sd + 1) + fabs(b));
     }
 }
 
+/* The batch's integers that an integer value stands for. */
+static inline const int32_t *reference_integers(const reference *r, tern_value value) {
+    return r->batch->inputs[r->program->nodes[r->program->values[value.index].producer].input];
+}
+
+/* What a distance adds to a score: -infinity outside the window. */
+static inline double reference_bias(const reference *r, const tern_node *node, int64_t distance, size_t head) {
+    if (llabs(distance) > node->attention.window) return -INFINITY;
+    if (node->attention.n_buckets == 0) return 0;
+    const int32_t bucket = tern__relative_bucket(distance, node->attention.n_buckets, node->attention.max_distance);
+    return reference_weight(r, node, 0, (size_t)bucket * (size_t)node->attention.n_heads + head);
+}
+
 /* One query of one head; inputs are taken as exact, which the test's are. */
 static inline void reference_attend(const reference *r, const tern_node *node, size_t first, size_t end, size_t query, size_t head) {
     const size_t d = (size_t)node->attention.head_dim, ld = d * (size_t)node->attention.n_heads, column = head * d, n = end - first;
     const double *q = r->y[node->inputs[0].index], *k = r->y[node->inputs[1].index], *v = r->y[node->inputs[2].index];
+    const int32_t *columns = node->n_inputs > 3 ? reference_integers(r, node->inputs[3]) : NULL;
     double *p = malloc(n * sizeof *p), most = -INFINITY, largest = 0, total = 0;
     for (size_t j = 0; j < n; j++) {
         double size = 0;
-        p[j] = 0;
+        p[j] = columns != NULL ? reference_bias(r, node, (int64_t)columns[first + j] - columns[query], head) : 0;
+        if (isinf(p[j])) continue;
+        size += fabs(p[j]);
         for (size_t c = 0; c < d; c++) {
             const double product = q[query * ld + column + c] * k[(first + j) * ld + column + c] * (double)node->attention.scale;
             p[j] += product;
@@ -169,6 +188,19 @@ static inline void reference_normalize(const reference *r, const tern_node *node
     }
 }
 
+static inline void reference_rope(const reference *r, const tern_node *node, size_t i) {
+    const int from = node->inputs[0].index, to = node->output.index;
+    const size_t n = (size_t)r->program->values[to].width, d = (size_t)node->rope.head_dim, half = d / 2;
+    const float position = (float)reference_integers(r, node->inputs[1])[i];
+    for (size_t c = 0; c < n; c++) {
+        const size_t at = c % d, pair = at < half ? c + half : c - half;
+        const double angle = (double)(position * tern__rope_frequency(node->rope.theta, (int32_t)(at % half), node->rope.head_dim));
+        const double x = r->y[from][i * n + c] * cos(angle), other = r->y[from][i * n + pair] * sin(angle);
+        r->y[to][i * n + c] = at < half ? x - other : x + other;
+        r->e[to][i * n + c] = r->e[from][i * n + c] + r->e[from][i * n + pair] + op_bound[TERN_OP_ROPE] * (fabs(x) + fabs(other));
+    }
+}
+
 static inline void reference_row(const reference *r, const tern_node *node, size_t i) {
     const int a = node->n_inputs > 0 ? node->inputs[0].index : 0, b = node->n_inputs > 1 ? node->inputs[1].index : 0,
               to = node->output.index;
@@ -176,11 +208,14 @@ static inline void reference_row(const reference *r, const tern_node *node, size
     double *y = r->y[to] + i * n, *e = r->e[to] + i * n;
     for (size_t c = 0; c < n; c++) {
         if (node->op == TERN_OP_EMBEDDING) {
-            const tern_input input = r->program->nodes[r->program->values[a].producer].input;
-            y[c] = reference_weight(r, node, 0, (size_t)r->batch->inputs[input][i] * n + c);
+            y[c] = reference_weight(r, node, 0, (size_t)reference_integers(r, node->inputs[0])[i] * n + c);
         } else if (node->op == TERN_OP_ADD) {
             y[c] = r->y[a][i * n + c] + r->y[b][i * n + c];
             e[c] = r->e[a][i * n + c] + r->e[b][i * n + c] + op_bound[TERN_OP_ADD] * fabs(y[c]);
+        } else if (node->op == TERN_OP_MULTIPLY) {
+            y[c] = r->y[a][i * n + c] * r->y[b][i * n + c];
+            e[c] = r->e[a][i * n + c] * fabs(r->y[b][i * n + c]) + r->e[b][i * n + c] * fabs(r->y[a][i * n + c]) +
+                   op_bound[TERN_OP_MULTIPLY] * fabs(y[c]);
         } else if (node->op == TERN_OP_SLICE) {
             y[c] = r->y[a][i * n_a + (size_t)node->slice.start + c];
             e[c] = r->e[a][i * n_a + (size_t)node->slice.start + c];
@@ -208,6 +243,7 @@ static inline void reference_node(const reference *r, const tern_node *node) {
         if (node->op == TERN_OP_LAYER_NORM) reference_layer_norm(r, node, i);
         else if (node->op == TERN_OP_POOL) reference_pool(r, node, i);
         else if (node->op == TERN_OP_NORMALIZE) reference_normalize(r, node, i);
+        else if (node->op == TERN_OP_ROPE) reference_rope(r, node, i);
         else reference_row(r, node, i);
     }
 }

@@ -55,7 +55,11 @@ typedef struct op_case {
     tern_op activation;     /* LINEAR_ACTIVATION */
     tern_pool pool;         /* POOL */
     int64_t width, out;     /* of the rows; of linears */
-    int64_t n_heads;        /* attention: width is n_heads * head_dim */
+    int64_t n_heads;        /* attention and rope: width is n_heads * head_dim */
+    bool has_window;        /* attention: of `window` columns */
+    int64_t window;
+    int64_t n_buckets;      /* attention: of the relative bias, up to a distance of 20; 0: none */
+    bool has_no_bias;       /* LINEAR, LAYER_NORM */
     tern_dtype dtype;       /* of the weights */
     bool sweeps;            /* inputs run through a range instead of being random */
     const int64_t *lengths; /* of the sequences */
@@ -81,11 +85,18 @@ static void build_linears(tern_program *p, const op_case *c, tern_value a, tern_
         for (int i = 0; i < 3; i++) tern__output(p, tern__linear(p, a, outs[i], "part.%d", i), "part.%d", i);
         return;
     }
-    tern_value y = tern__linear(p, a, c->out, "linear");
+    tern_value y = tern__linear_bias(p, a, c->out, !c->has_no_bias, "linear");
     if (c->op == TERN_OP_LINEAR_ACTIVATION) y = tern__activation(p, y, c->activation);
     if (c->op == TERN_OP_LINEAR_ADD) y = c->width % 2 ? tern__add(p, b, y) : tern__add(p, y, b);
     tern__output(p, y, "y");
     if (c->op == TERN_OP_LINEAR) tern__output(p, tern__linear(p, tern__pool(p, a, TERN_POOL_CLS), c->out, "pooler"), "pooler");
+}
+
+static tern_value build_attention(tern_program *p, const op_case *c, tern_value q, tern_value k, tern_value v) {
+    const float scale = 1.0f / sqrtf((float)(c->width / c->n_heads));
+    if (c->has_window) return tern__attention_window(p, q, k, v, c->n_heads, scale, c->window);
+    if (c->n_buckets > 0) return tern__attention_relative_bias(p, q, k, v, c->n_heads, scale, c->n_buckets, 20, "bias");
+    return tern__attention(p, q, k, v, c->n_heads, scale);
 }
 
 static tern_program *build(const op_case *c) {
@@ -95,7 +106,7 @@ static tern_program *build(const op_case *c) {
     const bool adds_linear = c->op == TERN_OP_LINEAR_ADD;
     const tern_value a = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), n_tokens, c->width, "a");
     tern_value b = {0}, d = {0};
-    if (c->op == TERN_OP_ADD || c->op == TERN_OP_ADD_LAYER_NORM || c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || adds_linear)
+    if (c->op == TERN_OP_ADD || c->op == TERN_OP_MULTIPLY || c->op == TERN_OP_ADD_LAYER_NORM || c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || adds_linear)
         b = tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), n_tokens, adds_linear ? c->out : c->width, "b");
     if (c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION)
         d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
@@ -106,8 +117,14 @@ static tern_program *build(const op_case *c) {
     case TERN_OP_ADD:
         tern__output(p, tern__add(p, a, b), "y");
         break;
+    case TERN_OP_MULTIPLY:
+        tern__output(p, tern__multiply(p, a, b), "y");
+        break;
+    case TERN_OP_ROPE:
+        tern__output(p, tern__rope(p, a, c->n_heads, 10000.0f, n_tokens), "y");
+        break;
     case TERN_OP_LAYER_NORM:
-        tern__output(p, tern__layer_norm(p, a, EPS, "norm"), "y");
+        tern__output(p, tern__layer_norm_bias(p, a, EPS, !c->has_no_bias, "norm"), "y");
         break;
     case TERN_OP_ADD_LAYER_NORM:
         tern__output(p, tern__layer_norm(p, tern__add(p, a, b), EPS, "norm"), "y");
@@ -123,7 +140,7 @@ static tern_program *build(const op_case *c) {
         tern__output(p, tern__normalize(p, tern__pool(p, a, TERN_POOL_MEAN)), "pooled");
         break;
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
-        tern__output(p, tern__attention(p, a, b, d, c->n_heads, 1.0f / sqrtf((float)(c->width / c->n_heads))), "y");
+        tern__output(p, build_attention(p, c, a, b, d), "y");
         break;
     case TERN_OP_LINEAR:
     case TERN_OP_LINEAR_CONCAT:
@@ -237,8 +254,13 @@ static void run_case(const op_case *c) {
     int32_t *ids = malloc(n_tokens * sizeof *ids);
     assert_non_null(ids);
     for (size_t i = 0; i < n_tokens; i++) ids[i] = (int32_t)(n_tokens - 1 - i); /* not the identity, so that a lookup must look */
+    int32_t *columns = malloc(n_tokens * sizeof *columns);
+    assert_non_null(columns);
+    for (int64_t s = 0; s < c->n_sequences; s++)
+        for (int64_t i = c->lengths[s]; i < c->lengths[s + 1]; i++) /* with holes after every fifth token of every second sequence */
+            columns[i] = (int32_t)(i - c->lengths[s] + (s % 2 == 1 ? (i - c->lengths[s]) / 5 * 3 : 0));
     const tern_batch batch = {
-        .n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids}};
+        .n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids, columns}};
     tern_program *core = build(c), *fused = build(c);
     bind_weights(core, c);
     for (int32_t w = 0; w < core->n_weights; w++) {
@@ -255,6 +277,7 @@ static void run_case(const op_case *c) {
     reference_free(&r);
     free_program(fused, false);
     free_program(core, true);
+    free(columns);
     free(ids);
 }
 
@@ -283,12 +306,22 @@ static void run_shapes(op_case c) {
 
 static void test_row_ops(void **state) {
     (void)state;
-    static const tern_op ops[] = {TERN_OP_ADD, TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM, TERN_OP_SLICE, TERN_OP_NORMALIZE};
+    static const tern_op ops[] = {TERN_OP_ADD,            TERN_OP_MULTIPLY, TERN_OP_LAYER_NORM,
+                                  TERN_OP_ADD_LAYER_NORM, TERN_OP_SLICE,    TERN_OP_NORMALIZE};
     for (size_t o = 0; o < COUNT(ops); o++) run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
     for (size_t d = 0; d < COUNT(dtypes); d++) {
         run_shapes((op_case){.op = TERN_OP_EMBEDDING, .dtype = dtypes[d]});
         run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .dtype = dtypes[d], SEQUENCES(7)});
     }
+    run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .has_no_bias = true, .dtype = TERN_DTYPE_F32, SEQUENCES(7)});
+}
+
+static void test_rope(void **state) {
+    (void)state;
+    static const int64_t head_dims[] = {2, 6, 32, 64, 80};
+    for (size_t d = 0; d < COUNT(head_dims); d++)
+        run_case(&(op_case){
+            .op = TERN_OP_ROPE, .width = 3 * head_dims[d], .n_heads = 3, .dtype = TERN_DTYPE_F32, SEQUENCES(1, 6, 39, 641)});
 }
 
 static void test_activations(void **state) {
@@ -312,6 +345,7 @@ static void test_linears(void **state) {
         run_case(&(op_case){
             .op = TERN_OP_LINEAR_ACTIVATION, .activation = activations[a], .width = 60, .out = 70, SEQUENCES(17), .dtype = TERN_DTYPE_F32});
     run_case(&(op_case){.op = TERN_OP_LINEAR, .width = 384, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(600)}); /* blocks of rows */
+    run_case(&(op_case){.op = TERN_OP_LINEAR, .width = 60, .out = 70, .has_no_bias = true, .dtype = TERN_DTYPE_F32, SEQUENCES(17)});
 }
 
 static void test_attention(void **state) {
@@ -339,6 +373,31 @@ static void test_attention(void **state) {
         .op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 32, .n_heads = 1, .dtype = TERN_DTYPE_F32, SEQUENCES(512, 1025, 2125)});
 }
 
+/* Windows smaller and larger than a sequence, and some in which whole steps of keys fall away; biases of few and many buckets. */
+static void test_attention_by_distance(void **state) {
+    (void)state;
+    static const int64_t windows[] = {0, 1, 7, 64, 600};
+    static const int64_t buckets[] = {4, 8, 32};
+    op_case c = {.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 60, .n_heads = 3, .dtype = TERN_DTYPE_F32, SEQUENCES(1, 6, 39, 141)};
+    c.has_window = true;
+    for (size_t w = 0; w < COUNT(windows); w++) {
+        c.window = windows[w];
+        run_case(&c);
+    }
+    c.has_window = false;
+    for (size_t b = 0; b < COUNT(buckets); b++) {
+        c.n_buckets = buckets[b];
+        run_case(&c);
+    }
+    op_case large = {.op = TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, .width = 32, .n_heads = 1, .dtype = TERN_DTYPE_F32, SEQUENCES(513, 2113)};
+    large.has_window = true;
+    large.window = 64;
+    run_case(&large);
+    large.has_window = false;
+    large.n_buckets = 16;
+    run_case(&large);
+}
+
 static void test_pools(void **state) {
     (void)state;
     static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
@@ -363,7 +422,8 @@ static void test_every_op_was_run(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_row_ops),   cmocka_unit_test(test_activations), cmocka_unit_test(test_linears),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_pools),       cmocka_unit_test(test_every_op_was_run),
+        cmocka_unit_test(test_rope),      cmocka_unit_test(test_attention),   cmocka_unit_test(test_attention_by_distance),
+        cmocka_unit_test(test_pools),     cmocka_unit_test(test_every_op_was_run),
     };
     return cmocka_run_group_tests_name("op conformance", tests, open_devices, close_devices);
 }

@@ -99,7 +99,7 @@ static void test_shape_rules(void **state) {
     tern__program_new(&p, NULL);
     tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
     tern__attention(p, x, x, x, 3, 1.0f);
-    expect_failure(p, TERN_E_SHAPE, "do not split into 3 heads");
+    expect_failure(p, TERN_E_SHAPE, "does not split into 3 heads");
     tern__program_new(&p, NULL);
     x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
     tern__slice(p, x, 5, 4);

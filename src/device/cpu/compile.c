@@ -4,6 +4,7 @@
  * Norm weights are widened to float32; embedding tables stay where they are.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
@@ -30,6 +31,12 @@ static bool is_linear(tern_op op) {
 }
 
 static bool is_norm(tern_op op) { return op == TERN_OP_LAYER_NORM || op == TERN_OP_ADD_LAYER_NORM; }
+
+static bool has_bias_table(const tern_node *node) {
+    return node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node->attention.n_buckets > 0;
+}
+
+static bool has_table(const tern_node *node) { return is_norm(node->op) || node->op == TERN_OP_ROPE || has_bias_table(node); }
 
 /* ---- What is refused ---- */
 
@@ -109,11 +116,21 @@ static void make_phases(tern_cpu_compiled *c) {
 
 static size_t width_of(const tern_program *program, tern_value value) { return (size_t)tern__value(program, value)->width; }
 
+/* To a multiple of a cache line. */
+static bool pad_floats(size_t *floats) {
+    if (*floats > SIZE_MAX - 16) return false;
+    *floats = tern__align_up(*floats, 16);
+    return true;
+}
+
 /* Floats that a node's weights take, each part a multiple of a cache line; false when the size overflows. */
 static bool packed_floats(const tern_cpu_compiled *c, const tern_node *node, size_t *panels, size_t *floats) {
     const size_t nr = c->device->kernels.nr, width = width_of(c->program, node->output);
     *panels = *floats = 0;
     if (is_norm(node->op)) *floats = 2 * tern__align_up(width, 16);
+    if (has_bias_table(node))
+        *floats = tern__align_up((size_t)node->attention.n_heads * (2 * (size_t)node->attention.max_distance + 1), 16);
+    if (node->op == TERN_OP_ROPE) return tern__size_multiply((size_t)node->rope.max_positions, (size_t)node->rope.head_dim, floats) && pad_floats(floats);
     if (!is_linear(node->op)) return true;
     *panels = (width + nr - 1) / nr;
     size_t bias;
@@ -121,11 +138,18 @@ static bool packed_floats(const tern_cpu_compiled *c, const tern_node *node, siz
            tern__size_add(*floats, tern__align_up(bias, 16), floats);
 }
 
+static bool is_same_rope(const tern_node *a, const tern_node *b) {
+    return a->op == TERN_OP_ROPE && b->op == TERN_OP_ROPE && a->rope.head_dim == b->rope.head_dim && a->rope.theta == b->rope.theta &&
+           a->rope.max_positions == b->rope.max_positions;
+}
+
 /* The first node that packs the same weights in the same way: n itself unless layers share weights. */
 static int32_t find_packed(const tern_program *program, int32_t n) {
     const tern_node *node = &program->nodes[n];
-    for (int32_t m = 0; m < n && node->n_weights > 0; m++) {
+    for (int32_t m = 0; m < n && (node->n_weights > 0 || node->op == TERN_OP_ROPE); m++) {
         const tern_node *other = &program->nodes[m];
+        if (is_same_rope(node, other)) return m;
+        if (node->op == TERN_OP_ROPE) continue;
         if (other->n_weights == node->n_weights && other->weights[0] == node->weights[0] && is_linear(other->op) == is_linear(node->op) &&
             memcmp(other->weights, node->weights, (size_t)node->n_weights * sizeof *node->weights) == 0)
             return m;
@@ -150,9 +174,10 @@ static bool place_weights(tern_cpu_compiled *c, size_t *total) {
         if (c->packed != NULL && is_linear(node->op)) {
             step->panels = c->packed + *total;
             step->bias = step->panels + step->n_panels * c->device->kernels.nr * width_of(c->program, node->inputs[0]);
-        } else if (c->packed != NULL && is_norm(node->op)) {
+        } else if (c->packed != NULL && has_table(node)) {
             step->weight = c->packed + *total;
-            step->bias = step->weight + tern__align_up(width_of(c->program, node->output), 16);
+            if (is_norm(node->op)) step->bias = step->weight + tern__align_up(width_of(c->program, node->output), 16);
+            if (has_bias_table(node)) step->reach = node->attention.max_distance;
         }
         if (!tern__size_add(*total, floats, total)) return false;
     }
@@ -211,6 +236,46 @@ static void pack_norm(const tern_cpu_compiled *c, int32_t n) {
     else tern__elements_to_f32((float *)c->steps[n].bias, c->program->weights[b].data, c->program->weights[b].dtype, 0, width);
 }
 
+static void pack_relative_bias(const tern_cpu_compiled *c, int32_t n) {
+    const tern_node *node = &c->program->nodes[n];
+    const tern_weight *weight = &c->program->weights[node->weights[0]];
+    const int32_t reach = c->steps[n].reach, n_heads = node->attention.n_heads;
+    float *to = (float *)c->steps[n].weight;
+    for (int32_t head = 0; head < n_heads; head++)
+        for (int32_t distance = -reach; distance <= reach; distance++) {
+            const int32_t bucket = tern__relative_bucket(distance, node->attention.n_buckets, node->attention.max_distance);
+            *to++ = tern__element_to_f32(weight->data, weight->dtype, (size_t)bucket * (size_t)n_heads + (size_t)head);
+        }
+}
+
+static void pack_angles(const tern_cpu_compiled *c, int32_t n, size_t first, size_t end) {
+    const tern_node *node = &c->program->nodes[n];
+    const int32_t half = node->rope.head_dim / 2;
+    float *table = (float *)c->steps[n].weight;
+    for (int32_t i = 0; i < half; i++) {
+        const float frequency = tern__rope_frequency(node->rope.theta, i, node->rope.head_dim);
+        for (size_t position = first; position < end; position++) {
+            const float angle = (float)position * frequency;
+            table[position * (size_t)node->rope.head_dim + (size_t)i] = cosf(angle);
+            table[position * (size_t)node->rope.head_dim + (size_t)(half + i)] = sinf(angle);
+        }
+    }
+}
+
+#define PACK_POSITIONS 512 /* of a table of angles at a time */
+
+/* One turn a table, or a part of one. */
+static void pack_tables(const tern_cpu_compiled *c, int32_t n, size_t thread, size_t n_threads, size_t *turn) {
+    const tern_node *node = &c->program->nodes[n];
+    const size_t n_positions = node->op == TERN_OP_ROPE ? (size_t)node->rope.max_positions : 1;
+    for (size_t first = 0; first < n_positions; first += PACK_POSITIONS) {
+        if ((*turn)++ % n_threads != thread) continue;
+        if (node->op == TERN_OP_ROPE) pack_angles(c, n, first, n_positions - first < PACK_POSITIONS ? n_positions : first + PACK_POSITIONS);
+        else if (has_bias_table(node)) pack_relative_bias(c, n);
+        else pack_norm(c, n);
+    }
+}
+
 /* Each thread packs every n_threads-th panel. */
 static void pack_share(void *argument, int thread) {
     const tern_cpu_compiled *c = argument;
@@ -220,7 +285,7 @@ static void pack_share(void *argument, int thread) {
         if (c->steps[n].is_shared) continue;
         for (size_t p = 0; p < c->steps[n].n_panels; p++)
             if (turn++ % n_threads == (size_t)thread) pack_panel(c, n, p);
-        if (is_norm(c->program->nodes[n].op) && turn++ % n_threads == (size_t)thread) pack_norm(c, n);
+        if (has_table(&c->program->nodes[n])) pack_tables(c, n, (size_t)thread, n_threads, &turn);
     }
 }
 

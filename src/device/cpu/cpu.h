@@ -16,7 +16,8 @@ typedef struct tern_cpu_device {
 typedef struct tern_cpu_step {
     const float *panels; /* linear ops: tern_gemm's */
     const float *bias;   /* linear ops: tern_gemm's; norms: [width] */
-    const float *weight; /* norms: [width] */
+    const float *weight; /* norms: [width]; rope: [max_positions][head_dim], cosines before sines; a relative bias: [n_heads][2 reach + 1] */
+    int32_t reach;       /* of a relative bias: distances beyond have the last one's */
     size_t n_panels;
     bool is_shared;      /* an earlier step packs them */
 } tern_cpu_step;

@@ -37,6 +37,10 @@ typedef struct tern_attention_head {
     size_t ldy;
     size_t n_tokens, head_dim;
     float scale;
+    const int32_t *columns; /* [n_tokens], ascending; NULL: neither window nor bias */
+    int32_t window;         /* keys further away do not count */
+    const float *bias;      /* of a key `distance` columns behind the query: bias[distance], -reach ... reach; NULL: none */
+    int32_t reach;
     float *scratch; /* attention_scratch(head_dim, rows) floats, aligned */
 } tern_attention_head;
 
@@ -50,6 +54,9 @@ typedef struct tern_kernels {
     size_t (*attention_scratch)(size_t head_dim, size_t n_tokens, size_t n_queries);
     /* One row each; y may be a or x. */
     void (*add)(float *y, const float *a, const float *b, size_t n);
+    void (*multiply)(float *y, const float *a, const float *b, size_t n);
+    /* Heads of head_dim floats; angles: head_dim / 2 cosines, then as many sines. */
+    void (*rope)(float *y, const float *x, const float *angles, size_t n_heads, size_t head_dim);
     void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, size_t n, float eps);
     void (*activation)(float *y, const float *x, size_t n, tern_op op);
     void (*normalize)(float *y, const float *x, size_t n);

@@ -150,9 +150,11 @@ static void copy_outputs(const cpu_run *run, const tern_node *node, size_t first
 
 /* ---- Phases of rows ---- */
 
+static const int32_t *integers_of(const cpu_run *run, tern_value value) { return run->batch->inputs[producer_of(run, value)->input]; }
+
 static void embed_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const tern_weight *table = &run->compiled->program->weights[node->weights[0]];
-    const int32_t *ids = run->batch->inputs[producer_of(run, node->inputs[0])->input];
+    const int32_t *ids = integers_of(run, node->inputs[0]);
     for (size_t r = first; r < end; r++)
         tern__elements_to_f32(y.data + r * y.ld, table->data, table->dtype, (size_t)ids[r] * y.width, y.width);
 }
@@ -163,6 +165,14 @@ static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y
     for (size_t s = first; s < end; s++)
         run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width,
                            node->pool);
+}
+
+static void rope_rows(const cpu_run *run, const tern_node *node, const float *table, row_view y, size_t first, size_t end) {
+    const row_view x = view_of(run, node->inputs[0]);
+    const int32_t *positions = integers_of(run, node->inputs[1]);
+    const size_t head_dim = (size_t)node->rope.head_dim;
+    for (size_t r = first; r < end; r++)
+        run->kernels->rope(y.data + r * y.ld, x.data + r * x.ld, table + (size_t)positions[r] * head_dim, (size_t)node->rope.n_heads, head_dim);
 }
 
 static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
@@ -178,6 +188,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         pool_sequences(run, node, y, first, end);
         return;
     }
+    if (node->op == TERN_OP_ROPE) {
+        rope_rows(run, node, step->weight, y, first, end);
+        return;
+    }
     const row_view a = view_of(run, node->inputs[0]), b = node->n_inputs > 1 ? view_of(run, node->inputs[1]) : a;
     for (size_t r = first; r < end; r++) {
         float *to = y.data + r * y.ld;
@@ -186,6 +200,7 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         if (node->op == TERN_OP_LAYER_NORM) run->kernels->layer_norm(to, x, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_ADD_LAYER_NORM) run->kernels->layer_norm(to, to, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_NORMALIZE) run->kernels->normalize(to, x, y.width);
+        else if (node->op == TERN_OP_MULTIPLY) run->kernels->multiply(to, x, b.data + r * b.ld, y.width);
         else if (node->op != TERN_OP_ADD) run->kernels->activation(to, x, y.width, node->op);
     }
 }
@@ -264,10 +279,18 @@ static int64_t find_sequence(const cpu_run *run, int64_t chunk) {
     return low;
 }
 
+/* A head's relative bias, at distance 0; NULL: none. */
+static const float *bias_of(const tern_cpu_step *step, size_t head) {
+    if (step->reach == 0) return NULL;
+    return step->weight + head * (2 * (size_t)step->reach + 1) + (size_t)step->reach;
+}
+
 static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase, tern_tasks *tasks) {
     const tern_node *node = &run->compiled->program->nodes[phase->first];
     const row_view q = view_of(run, node->inputs[0]), k = view_of(run, node->inputs[1]), v = view_of(run, node->inputs[2]);
     const row_view y = view_of(run, node->output);
+    const tern_cpu_step *step = &run->compiled->steps[phase->first];
+    const int32_t *columns = node->n_inputs > 3 ? integers_of(run, node->inputs[3]) : NULL;
     const size_t n_heads = (size_t)node->attention.n_heads, head_dim = (size_t)node->attention.head_dim;
     unsigned char *scratch = run->compiled->workspace + run->layout.scratch + tasks->thread * run->layout.scratch_bytes;
     size_t task;
@@ -288,6 +311,10 @@ static void run_attention_phase(const cpu_run *run, const tern_cpu_phase *phase,
                                           .n_tokens = n_tokens,
                                           .head_dim = head_dim,
                                           .scale = node->attention.scale,
+                                          .columns = columns != NULL ? columns + first : NULL,
+                                          .window = node->attention.window,
+                                          .bias = bias_of(step, task % n_heads),
+                                          .reach = step->reach,
                                           .scratch = (float *)(void *)scratch};
         run->kernels->attention(&head, query, n_tokens * (at + 1) / n_chunks - query);
     }
