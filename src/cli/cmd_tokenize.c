@@ -109,7 +109,7 @@ static int parse_ids(int32_t *ids, char **words, size_t n) {
 static int print_decoded(const tern_tokenizer *tokenizer, const int32_t *ids, size_t n, bool is_json) {
     char *text;
     tern_error err;
-    if (tern_tokenizer_decode(&text, tokenizer, ids, n, true, &err) != TERN_OK) return tern__cli_fail("%s", err.message);
+    if (tern_tokenizer_decode(&text, NULL, tokenizer, ids, n, true, &err) != TERN_OK) return tern__cli_fail("%s", err.message);
     if (is_json) {
         fputs("{\"text\":", stdout);
         tern__cli_json_string(text, strlen(text));

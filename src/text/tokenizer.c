@@ -185,9 +185,10 @@ tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokenizer *toke
     return status;
 }
 
-tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, bool skip_special_tokens,
-                                  tern_error *err) {
+tern_status tern_tokenizer_decode(char **out, size_t *n_bytes, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
+                                  bool skip_special_tokens, tern_error *err) {
     *out = NULL;
+    if (n_bytes) *n_bytes = 0;
     tern_text *tokens = tern__alloc(n_ids, sizeof *tokens);
     if (!tokens) return TERN_FAIL_MEMORY(err, n_ids * sizeof *tokens);
     size_t n_tokens = 0;
@@ -202,5 +203,6 @@ tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, c
     }
     tern_status status = tern__decoder_join(out, &tokenizer->decoder, tokens, n_tokens, err);
     free(tokens);
+    if (status == TERN_OK && n_bytes) *n_bytes = strlen(*out);
     return status;
 }
