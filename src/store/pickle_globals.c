@@ -10,6 +10,7 @@ typedef enum tern_global_kind {
     GLOBAL_REFUSED,
     GLOBAL_ORDERED_DICT,
     GLOBAL_SIZE,
+    GLOBAL_ENCODE,
     GLOBAL_STORAGE,
     GLOBAL_UNTYPED_STORAGE,
     GLOBAL_DTYPE,
@@ -45,6 +46,7 @@ static const char is_complex[] = "complex tensors are not read", is_quantized[] 
 static const tern_global globals[] = {
     NAME("collections", "OrderedDict", ORDERED_DICT),
     NAME("torch", "Size", SIZE),
+    NAME("_codecs", "encode", ENCODE),
     NAME("torch._utils", "_rebuild_tensor", REBUILD_TENSOR),
     NAME("torch._utils", "_rebuild_tensor_v2", REBUILD_TENSOR_V2),
     NAME("torch._utils", "_rebuild_tensor_v3", REBUILD_TENSOR_V3),
@@ -287,12 +289,23 @@ static tern_status make_size(const tern_pickle *pickle, tern_value *out, const t
     return TERN_OK;
 }
 
+/* Before protocol 3 bytes are the call encode(text, "latin1"). Nothing looks into them. */
+static tern_status make_bytes(const tern_pickle *pickle, tern_value *out, const tern_value_list *arguments) {
+    if (arguments->n != 2 || arguments->items[0].kind != TERN_VALUE_STRING || arguments->items[1].kind != TERN_VALUE_STRING)
+        return FAIL_PICKLE(pickle, TERN_E_FORMAT, "bytes are made of %zu values, not of two strings", arguments->n);
+    *out = arguments->items[0];
+    out->kind = TERN_VALUE_BYTES;
+    return TERN_OK;
+}
+
 static tern_status call(tern_pickle *pickle, tern_value *out, const tern_global *global, const tern_value_list *arguments) {
     switch (global->kind) {
     case GLOBAL_ORDERED_DICT:
         return make_ordered_dict(pickle, out, arguments);
     case GLOBAL_SIZE:
         return make_size(pickle, out, arguments);
+    case GLOBAL_ENCODE:
+        return make_bytes(pickle, out, arguments);
     case GLOBAL_REBUILD_TENSOR:
     case GLOBAL_REBUILD_TENSOR_V2:
     case GLOBAL_REBUILD_TENSOR_V3:

@@ -26,7 +26,6 @@ struct tern_torch_file {
 static bool is_contiguous(const tern_pickle_tensor *tensor) {
     int64_t expected = 1;
     for (int axis = tensor->rank; axis-- > 0;) {
-        if (tensor->shape[axis] == 0) return true;
         if (tensor->shape[axis] != 1 && tensor->stride[axis] != expected) return false;
         expected *= tensor->shape[axis];
     }
@@ -73,7 +72,7 @@ static tern_status place_elements(tern_tensor *out, tern_torch_file *file, const
     const size_t bytes = (size_t)tern_tensor_elements(out) * tern_dtype_bytes(out->dtype);
     const unsigned char *first = storage->data + (bytes > 0 ? tensor->offset * tern_dtype_bytes(out->dtype) : 0);
     out->data = first;
-    if (is_contiguous(tensor)) return TERN_OK;
+    if (bytes == 0 || is_contiguous(tensor)) return TERN_OK;
     const size_t most = file->n_bytes > (SIZE_MAX >> 3) ? SIZE_MAX : 4 * file->n_bytes + ((size_t)64 << 20);
     if (bytes > most - file->copied_bytes)
         return TERN_FAIL(pickle->err, TERN_E_UNSUPPORTED, "%s: tensor %s repeats its elements over %zu bytes: save x.clone() or none of it",
