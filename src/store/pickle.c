@@ -120,7 +120,7 @@ tern_status tern__pickle_append(tern_pickle *pickle, tern_value_list *list, cons
 }
 
 tern_status tern__pickle_new_list(tern_pickle *pickle, tern_value *out, tern_value_kind kind, const tern_value *items, size_t n) {
-    TERN_TRY(tern__pickle_charge(pickle, sizeof(tern_value_list)));
+    TERN_TRY(tern__pickle_charge(pickle, tern__align_up(sizeof(tern_value_list), 16))); /* as the arena does */
     tern_value_list *list = tern__arena_alloc(&pickle->arena, sizeof *list);
     if (!list) return TERN_FAIL_MEMORY(pickle->err, sizeof *list);
     *list = (tern_value_list){0};
