@@ -155,7 +155,7 @@ static tern_status fail_access(const tern_hub_answer *answer, const tern_hub_que
                          "%s: there is no such repository at %s, or it is private and the token of HF_TOKEN does not open it%s", q->repo_id,
                          q->endpoint, says);
     if (answer->status == 403)
-        return TERN_FAIL(err, TERN_E_IO, "%s: %s refuses access%s: %s", q->repo_id, q->endpoint, says,
+        return TERN_FAIL(err, TERN_E_IO, "%s: %s refuses access (403)%s: %s", q->repo_id, q->endpoint, says,
                          q->has_token ? "check what the token of HF_TOKEN may read" : "set HF_TOKEN to a token that may read it");
     return TERN_FAIL(err, TERN_E_IO,
                      "%s: there is no such repository at %s, or it is private: check the name; for a private one set HF_TOKEN%s",

@@ -85,7 +85,8 @@ tern_status tern__hub_make_folders(const char *path, tern_error *err) {
     int code = 0;
     for (char *slash = strchr(folder + 1, '/'); slash && code == 0; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(folder, 0777) != 0 && errno != EEXIST && !tern__folder_exists(folder)) code = errno;
+        if (mkdir(folder, 0777) != 0) code = errno;
+        if (code != 0 && tern__folder_exists(folder)) code = 0;
         if (code == 0) *slash = '/';
     }
     tern_status status = code == 0 ? TERN_OK : fail_cache(err, folder, "made", code);
