@@ -169,11 +169,22 @@ TERN_API const char *tern_tokenizer_id_to_token(const tern_tokenizer *tokenizer,
 /* -1 when the vocabulary lacks it. */
 TERN_API int32_t tern_tokenizer_token_to_id(const tern_tokenizer *tokenizer, const char *token);
 
+/* Which of the two texts is cut when a pair is too long. */
+typedef enum tern_truncation_strategy { TERN_LONGEST_FIRST, TERN_ONLY_FIRST, TERN_ONLY_SECOND } tern_truncation_strategy;
+/* Where a text is cut: TERN_CUT_RIGHT keeps its beginning. */
+typedef enum tern_truncation_direction { TERN_CUT_RIGHT, TERN_CUT_LEFT } tern_truncation_direction;
+
 typedef struct tern_encode_options {
     size_t size;             /* sizeof(tern_encode_options); set by tern_encode_options_default */
     bool add_special_tokens; /* default true */
-    size_t max_length;       /* truncate to so many ids, special tokens counted, the longest sequence first; 0 (default): never */
+    size_t max_length;       /* truncate to so many ids, special tokens counted; 0 (default): never */
+    tern_truncation_strategy truncation_strategy;   /* default TERN_LONGEST_FIRST */
+    tern_truncation_direction truncation_direction; /* default TERN_CUT_RIGHT */
+    size_t stride;           /* tokens that a piece shares with the piece before it; default 0 */
+    bool with_overflowing;   /* fill tern_encoding.overflowing; default false */
     bool with_tokens;        /* fill tern_encoding.tokens; default false */
+    bool with_word_ids;      /* fill tern_encoding.word_ids and sequence_ids; default false */
+    int threads;             /* of tern_tokenizer_encode_batch; 0 (default): one for each core that the process may use */
 } tern_encode_options;
 
 TERN_API tern_encode_options tern_encode_options_default(void);
@@ -185,19 +196,34 @@ typedef struct tern_encoding {
     int32_t *type_ids;
     uint8_t *special_tokens_mask; /* 1: added by the post-processor */
     uint32_t (*offsets)[2];       /* start and end in code points of the text it came from; 0, 0 for special tokens */
-    char **tokens;                /* NULL unless asked for */
+    char **tokens;                /* NULL unless asked for. [n + 1]: token i has tokens[i + 1] - tokens[i] - 1 bytes, and a NUL */
+    int32_t *word_ids;            /* NULL unless asked for. The word of its text; -1 for special tokens */
+    int32_t *sequence_ids;        /* NULL unless asked for. 0: the text, 1: the pair; -1 for special tokens */
+    struct tern_encoding *overflowing; /* NULL unless asked for. What truncation cut off, piece by piece, each as an encoding without
+                                          overflowing of its own; of a pair that is cut twice, the pieces combined */
+    size_t n_overflowing;
 } tern_encoding;
 
 /* tern_tokenizer_encode - ids as Hugging Face's `tokenizers` gives them, neither padded nor (unless asked) truncated.
  * pair     NULL for a single text. options: NULL for the defaults.
- * errors   TERN_E_ARGUMENT  text is not UTF-8 (says at which byte), or max_length is less than the special tokens need */
+ * errors   TERN_E_ARGUMENT  text is not UTF-8 (says at which byte); max_length is less than the special tokens need; the text that the
+ *                           strategy cuts is not there or too short; stride is not less than what is kept of a text */
 TERN_API tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokenizer *tokenizer, tern_text text, const tern_text *pair,
                                            const tern_encode_options *options, tern_error *err);
 TERN_API void tern_encoding_free(tern_encoding *encoding);
 
+/* tern_tokenizer_encode_batch - many texts at once, by several threads: encodings[i] is that of texts[i].
+ * pairs    NULL, or [n_texts].
+ * errors   as tern_tokenizer_encode, of the first text that cannot be encoded: the message begins "text 7: ", counted from 0. The
+ *          encodings then are empty. */
+TERN_API tern_status tern_tokenizer_encode_batch(tern_encoding *encodings, const tern_tokenizer *tokenizer, const tern_text *texts,
+                                                 const tern_text *pairs, size_t n_texts, const tern_encode_options *options,
+                                                 tern_error *err);
+
 /* tern_tokenizer_decode - text of ids, NUL-terminated; free with tern_free.
+ * n_bytes  NULL, or where its length goes: the text itself may hold NULs.
  * errors   TERN_E_ARGUMENT  an id is not in the vocabulary */
-TERN_API tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
+TERN_API tern_status tern_tokenizer_decode(char **out, size_t *n_bytes, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
                                            bool skip_special_tokens, tern_error *err);
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------ */
@@ -398,7 +424,7 @@ TERN_API tern_hub_options tern_hub_options_default(void);
 
 /* tern_hub_options_from_environment - the defaults, and what huggingface_hub's environment variables say: HF_HUB_CACHE (or
  * HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub), HF_ENDPOINT, HF_TOKEN (or the file
- * HF_TOKEN_PATH, HF_HOME/token, unless HF_HUB_DISABLE_IMPLICIT_TOKEN), HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE), HF_HUB_ETAG_TIMEOUT,
+ * HF_TOKEN_PATH or HF_HOME/token; none with HF_HUB_DISABLE_IMPLICIT_TOKEN), HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE), HF_HUB_ETAG_TIMEOUT,
  * HF_HUB_DOWNLOAD_TIMEOUT. Free with tern_hub_options_free.
  * errors   TERN_E_CONFIG  a timeout that is no number, or none of the variables and no home folder says where the cache is
  *          TERN_E_IO      the token file cannot be read */
@@ -414,7 +440,8 @@ TERN_API tern_status tern_hub_find(char **folder, const char *repo_id, const ter
 /* tern_hub_pull - tern_hub_find, else download what is missing, several files at once.
  * A file appears under its name when it is complete and its checksum is right; what an interruption leaves is used by the next call.
  * Cuts, busy servers and silence are tried again, a bounded number of times. Processes that pull the same share the work. When the hub
- * cannot be reached, or offline is set, what is cached of the revision is taken, provided that it has a config or a tokenizer.
+ * cannot be reached, or offline is set, what is cached of the revision is taken if it has a config and whole weights (a tokenizer, with
+ * tokenizer_only), though other files may be missing.
  * Proxies are those of libcurl's environment variables. libcurl is opened when there is something to ask; its versions before 7.84 take
  * one pull at a time.
  * errors   TERN_E_ARGUMENT     as tern_hub_find

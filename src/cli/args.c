@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model_folder.h"
 #include "output.h"
 
 /* ---- Usage errors ---- */
@@ -154,9 +155,12 @@ tern_model_options tern__cli_model_options(const tern_cli_run *run) {
     return options;
 }
 
-int tern__cli_load_model(tern_model **out, const char *folder, const tern_cli_run *run) {
+int tern__cli_load_model(tern_model **out, const char *model, const tern_cli_run *run) {
     const tern_model_options options = tern__cli_model_options(run);
     tern_error err;
-    if (tern_model_load(out, folder, &options, &err) != TERN_OK) return tern__cli_fail("%s", err.message);
-    return TERN_CLI_DONE;
+    char *folder = NULL;
+    int code = tern__cli_model_folder(&folder, model, false);
+    if (code == TERN_CLI_DONE && tern_model_load(out, folder, &options, &err) != TERN_OK) code = tern__cli_fail("%s", err.message);
+    tern_free(folder);
+    return code;
 }

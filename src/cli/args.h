@@ -23,7 +23,8 @@ typedef struct tern_cli_command {
     int (*run)(int argc, char **argv); /* arguments after the name; returns an exit code */
 } tern_cli_command;
 
-extern const tern_cli_command tern__cli_embed, tern__cli_forward, tern__cli_info, tern__cli_init, tern__cli_similarity, tern__cli_tokenize;
+extern const tern_cli_command tern__cli_embed, tern__cli_forward, tern__cli_info, tern__cli_init, tern__cli_pull, tern__cli_similarity,
+    tern__cli_tokenize;
 
 /* One option of a command. Of flag, string and integer one is set: where its value goes. */
 typedef struct tern_cli_option {
@@ -79,7 +80,7 @@ typedef struct tern_cli_run {
 
 /* tern__cli_model_options - the defaults, and over them what was chosen. */
 tern_model_options tern__cli_model_options(const tern_cli_run *run);
-/* tern__cli_load_model - says why on standard error when it fails; returns an exit code. */
-int tern__cli_load_model(tern_model **out, const char *folder, const tern_cli_run *run);
+/* tern__cli_load_model - the model of a MODEL argument; says why on standard error when it fails; returns an exit code. */
+int tern__cli_load_model(tern_model **out, const char *model, const tern_cli_run *run);
 
 #endif

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "args.h"
+#include "model_folder.h"
 #include "output.h"
 
 typedef struct info_command {
-    const char *folder; /* NULL: no model */
+    const char *name; /* the MODEL argument; NULL: no model */
+    char *folder;     /* where it is */
     int is_json, with_weights;
     int64_t batch, tokens; /* 0: not given, so 1 and the model's max_seq_length */
     tern_cli_run run;
@@ -122,9 +124,11 @@ static void print_info_json(const info_command *command) {
     putchar('{');
     json_key_string("version", tern_version());
     json_devices(command);
-    if (command->folder != NULL) {
+    if (command->name != NULL) {
         putchar(',');
-        json_key_string("model", command->folder);
+        json_key_string("model", command->name);
+        putchar(',');
+        json_key_string("folder", command->folder);
     }
     if (command->model != NULL) json_model(command);
     if (command->with_weights) json_weights(&command->report);
@@ -209,7 +213,8 @@ static void print_weights(const tern_load_report *report) {
 static void print_info(const info_command *command) {
     printf("tern %s\n", tern_version());
     print_devices(command);
-    if (command->folder != NULL) printf("model %s\n", command->folder);
+    if (command->name != NULL) printf("model %s\n", command->name);
+    if (command->name != NULL && strcmp(command->name, command->folder) != 0) print_text("folder", command->folder);
     if (command->model != NULL) print_model(command);
     if (command->with_weights) print_weights(&command->report);
 }
@@ -227,6 +232,8 @@ static int list_devices(info_command *command) {
 /* A report of wrong weights is shown all the same: it is what one asks --weights for. The error of the load follows it. */
 static int look_at_model(info_command *command) {
     tern_error err;
+    const int code = tern__cli_model_folder(&command->folder, command->name, false);
+    if (code != TERN_CLI_DONE) return code;
     if (command->with_weights && tern_load_report_make(&command->report, command->folder, &err) != TERN_OK)
         return tern__cli_fail("%s", err.message);
     const tern_model_options options = tern__cli_model_options(&command->run);
@@ -243,10 +250,11 @@ static int look_at_model(info_command *command) {
 
 static int show_info(info_command *command) {
     int code = list_devices(command);
-    if (code == TERN_CLI_DONE && command->folder != NULL) code = look_at_model(command);
+    if (code == TERN_CLI_DONE && command->name != NULL) code = look_at_model(command);
     if (code == TERN_CLI_DONE) command->is_json ? print_info_json(command) : print_info(command);
     tern_model_free(command->model);
     tern_load_report_free(&command->report);
+    tern_free(command->folder);
     free(command->devices);
     return code;
 }
@@ -277,8 +285,8 @@ static int run_info(int argc, char **argv) {
     const int code = tern__cli_parse(&args, &tern__cli_info, options, sizeof options / sizeof *options, argc, argv);
     if (code != TERN_CLI_GO_ON) return code;
     if (args.n_positional > 1) return tern__cli_usage_error(&tern__cli_info, "one MODEL at most, not %zu", args.n_positional);
-    command.folder = args.n_positional == 1 ? args.positional[0] : NULL;
-    if (command.folder == NULL && (command.with_weights || command.batch != 0 || command.tokens != 0))
+    command.name = args.n_positional == 1 ? args.positional[0] : NULL;
+    if (command.name == NULL && (command.with_weights || command.batch != 0 || command.tokens != 0))
         return tern__cli_usage_error(&tern__cli_info, "--weights, --batch and --tokens need a MODEL");
     return show_info(&command);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "model_folder.h"
 #include "output.h"
 #include "text_input.h"
 
@@ -108,7 +109,7 @@ static int parse_ids(int32_t *ids, char **words, size_t n) {
 static int print_decoded(const tern_tokenizer *tokenizer, const int32_t *ids, size_t n, bool is_json) {
     char *text;
     tern_error err;
-    if (tern_tokenizer_decode(&text, tokenizer, ids, n, true, &err) != TERN_OK) return tern__cli_fail("%s", err.message);
+    if (tern_tokenizer_decode(&text, NULL, tokenizer, ids, n, true, &err) != TERN_OK) return tern__cli_fail("%s", err.message);
     if (is_json) {
         fputs("{\"text\":", stdout);
         tern__cli_json_string(text, strlen(text));
@@ -140,9 +141,11 @@ static int tokenize_all(const tokenize_command *command, const tern_cli_args *ar
         code = ids != NULL ? parse_ids(ids, words, n) : tern__cli_fail("out of memory");
     }
     tern_tokenizer *tokenizer = NULL;
+    char *folder = NULL;
     tern_error err;
-    if (code == TERN_CLI_DONE && tern_tokenizer_load(&tokenizer, args->positional[0], &err) != TERN_OK)
-        code = tern__cli_fail("%s", err.message);
+    if (code == TERN_CLI_DONE) code = tern__cli_model_folder(&folder, args->positional[0], true);
+    if (code == TERN_CLI_DONE && tern_tokenizer_load(&tokenizer, folder, &err) != TERN_OK) code = tern__cli_fail("%s", err.message);
+    tern_free(folder);
     if (code == TERN_CLI_DONE)
         code = command->is_decode ? print_decoded(tokenizer, ids, n, command->is_json != 0) : encode_all(tokenizer, command, words, n);
     tern_tokenizer_free(tokenizer);

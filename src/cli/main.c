@@ -8,8 +8,8 @@
 #include "args.h"
 #include "output.h"
 
-static const tern_cli_command *const commands[] = {&tern__cli_info,       &tern__cli_tokenize, &tern__cli_embed,
-                                                   &tern__cli_similarity, &tern__cli_forward,  &tern__cli_init};
+static const tern_cli_command *const commands[] = {&tern__cli_info,    &tern__cli_tokenize, &tern__cli_embed, &tern__cli_similarity,
+                                                   &tern__cli_forward, &tern__cli_pull,     &tern__cli_init};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_main_help(FILE *stream) {
@@ -18,7 +18,8 @@ static void print_main_help(FILE *stream) {
     fputs("\noptions:\n"
           "  --help      print this page; after a command, the page of the command\n"
           "  --version   print the version\n\n"
-          "MODEL is a checkpoint folder as the hub has it: config.json, model.safetensors, tokenizer.json or vocab.txt.\n"
+          "MODEL is a checkpoint folder as the hub has it: config.json, model.safetensors, tokenizer.json or vocab.txt; or else a\n"
+          "repository of the hub, ORG/NAME, which is downloaded once to the cache that Hugging Face's Python libraries use too.\n"
           "Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 usage.\n",
           stream);
 }

@@ -50,12 +50,12 @@ static const uint32_t sha_256_constants[64] = {
     0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 /* One round of section 6.2.2 with the eight words where they stand: the caller turns the names instead of moving the words. */
-#define SHA_256_ROUND(a, b, c, d, e, f, g, h, t)                                                                          \
-    do {                                                                                                                  \
-        uint32_t t1_ = h + (rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25)) + (g ^ (e & (f ^ g))) +       \
-                       sha_256_constants[t] + w[t];                                                                       \
-        d += t1_;                                                                                                         \
-        h = t1_ + (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22)) + ((a & b) | (c & (a | b)));           \
+#define SHA_256_ROUND(a, b, c, d, e, f, g, h, t)                                                                                           \
+    do {                                                                                                                                   \
+        uint32_t t1_ =                                                                                                                     \
+            h + (rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25)) + (g ^ (e & (f ^ g))) + sha_256_constants[t] + w[t];      \
+        d += t1_;                                                                                                                          \
+        h = t1_ + (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22)) + ((a & b) | (c & (a | b)));                            \
     } while (0)
 
 static void sha_256_block(uint32_t state[8], const unsigned char *block) {

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "store/names.h"
 
 /* A tensor and where its bytes are, counted from the end of the header. */
 typedef struct tern_entry {
@@ -38,19 +39,6 @@ typedef struct tern_header_reader {
     tern_arena *names;
     tern_error *err;
 } tern_header_reader;
-
-tern_quoted tern__quote(const char *name) {
-    tern_quoted quoted;
-    size_t keep = strlen(name), room = sizeof quoted.text - sizeof "\"\"...";
-    bool is_cut = keep > room;
-    if (is_cut) keep = room;
-    while (is_cut && keep > 0 && ((unsigned char)name[keep] & 0xC0) == 0x80) keep--;
-    char *out = quoted.text;
-    *out++ = '"';
-    for (size_t i = 0; i < keep; i++) *out++ = (unsigned char)name[i] < 0x20 || name[i] == 0x7F ? '?' : name[i];
-    memcpy(out, is_cut ? "...\"" : "\"", is_cut ? sizeof "...\"" : sizeof "\"");
-    return quoted;
-}
 
 #define FAIL_TENSOR(reader, name, format, ...)                                                                                             \
     TERN_FAIL((reader)->err, TERN_E_FORMAT, "%s: tensor %s: " format, (reader)->file_name, tern__quote(name).text, __VA_ARGS__)

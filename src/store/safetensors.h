@@ -14,11 +14,4 @@ tern_status tern__safetensors_parse(tern_safetensors **out, const void *bytes, s
 /* Size of the file. */
 size_t tern__safetensors_bytes(const tern_safetensors *file);
 
-/* A name from an untrusted file as messages show it: in double quotes, long ones cut, control characters replaced by '?'. */
-typedef struct tern_quoted {
-    char text[128];
-} tern_quoted;
-
-tern_quoted tern__quote(const char *name);
-
 #endif

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "store/names.h"
 #include "store/safetensors.h"
 
 #define FAIL_ARGUMENT(err, path, name, format, ...)                                                                                        \

@@ -34,7 +34,7 @@ static bool plan_encoding(tern_encoding_layout *layout, size_t n, size_t strings
     if (!tern__size_add(n, n & 1, &n_even) || !tern__size_multiply(n_even, 4, &layout->type_ids)) return false; /* pointers stay aligned */
     if (!tern__size_multiply(layout->type_ids, 2, &layout->offsets)) return false;
     if (!tern__size_multiply(layout->type_ids, 4, &layout->tokens)) return false;
-    if (!tern__size_multiply(with_tokens ? n : 0, sizeof(char *), &at) || !tern__size_add(layout->tokens, at, &layout->mask)) return false;
+    if (!tern__size_multiply(with_tokens ? n + 1 : 0, sizeof(char *), &at) || !tern__size_add(layout->tokens, at, &layout->mask)) return false;
     return tern__size_add(layout->mask, n, &layout->strings) && tern__size_add(layout->strings, strings_bytes, &layout->bytes);
 }
 
@@ -130,6 +130,7 @@ tern_status tern__encoding_build(tern_encoding *out, const tern_tokenizer *token
             put_special_tokens(&encoding, piece, with_tokens ? &strings : NULL);
         }
     }
+    if (with_tokens) encoding.tokens[encoding.n] = strings;
     *out = encoding;
     return TERN_OK;
 }

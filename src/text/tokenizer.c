@@ -77,6 +77,7 @@ typedef struct tern_encoder {
     bool with_tokens;
     tern_normalized normalized;
     tern_words words;
+    tern_model_scratch scratch;
 } tern_encoder;
 
 static tern_status push_added_token(tern_token_list *list, const tern_added_token *token, const unsigned char *text, size_t n_bytes,
@@ -92,7 +93,8 @@ static tern_status encode_words(tern_encoder *encoder, tern_token_list *list, si
     tern_words *words = &encoder->words;
     TERN_TRY(tern__pre_tokenize(words, &encoder->tokenizer->pre_tokenizer, &encoder->normalized, start, end, err));
     size_t n_before = list->n;
-    TERN_TRY(tern__token_model_tokenize(&encoder->tokenizer->model, list, words->text->bytes, &words->spans, err));
+    TERN_TRY(tern__token_model_tokenize(&encoder->tokenizer->model, &encoder->scratch, list, words->text->bytes, &words->spans,
+                                        encoder->with_tokens, err));
     for (size_t i = n_before; i < list->n; i++) {
         uint32_t *offsets = list->offsets[i];
         uint32_t last = tern__normalized_origin(words->text, offsets[1] - 1);
@@ -182,12 +184,14 @@ tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokenizer *toke
     tern__token_list_free(&lists[1]);
     tern__normalized_free(&encoder.normalized);
     tern__words_free(&encoder.words);
+    tern__model_scratch_free(&encoder.scratch);
     return status;
 }
 
-tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, bool skip_special_tokens,
-                                  tern_error *err) {
+tern_status tern_tokenizer_decode(char **out, size_t *n_bytes, const tern_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
+                                  bool skip_special_tokens, tern_error *err) {
     *out = NULL;
+    if (n_bytes) *n_bytes = 0;
     tern_text *tokens = tern__alloc(n_ids, sizeof *tokens);
     if (!tokens) return TERN_FAIL_MEMORY(err, n_ids * sizeof *tokens);
     size_t n_tokens = 0;
@@ -202,5 +206,6 @@ tern_status tern_tokenizer_decode(char **out, const tern_tokenizer *tokenizer, c
     }
     tern_status status = tern__decoder_join(out, &tokenizer->decoder, tokens, n_tokens, err);
     free(tokens);
+    if (status == TERN_OK && n_bytes) *n_bytes = strlen(*out);
     return status;
 }

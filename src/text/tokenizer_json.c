@@ -7,18 +7,7 @@
 #include "base/json.h"
 #include "text/json_fields.h"
 #include "text/tokenizer.h"
-#include "text/model/vocabulary_json.h"
-
-/* The entries have been read already, and what is left of the object is empty. */
-static tern_status check_vocabulary(tern_vocabulary *vocabulary, const json_t *model, const char *name, tern_error *err) {
-    tern_json_place place = {.file = name, .part = "model", .type = ""};
-    json_t *entries;
-    TERN_TRY(tern__json_object(&entries, model, "vocab", place, err));
-    if (json_object_size(entries) > 0)
-        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: the keys \"model\" and \"vocab\" must be written without escapes", name);
-    if (!tern__vocabulary_index_ids(vocabulary)) return TERN_FAIL_MEMORY(err, vocabulary->n_slots * sizeof *vocabulary->id_slots);
-    return TERN_OK;
-}
+#include "text/model/model_tables.h"
 
 static tern_status read_added_token(tern_added_token *out, const json_t *json, const char *name, tern_error *err) {
     tern_json_place place = {.file = name, .part = "added_tokens", .type = ""};
@@ -46,28 +35,28 @@ static tern_status read_added_tokens(tern_tokenizer *tokenizer, const json_t *js
     return tern__added_tokens_finish(&tokenizer->added_tokens, err);
 }
 
-static tern_status read_tokenizer(tern_tokenizer *tokenizer, const json_t *root, const char *name, tern_error *err) {
+static tern_status read_tokenizer(tern_tokenizer *tokenizer, const json_t *root, tern_model_tables *tables, const char *name,
+                                  tern_error *err) {
     if (!json_is_object(root)) return TERN_FAIL(err, TERN_E_FORMAT, "%s: must hold an object", name);
     const json_t *version = json_object_get(root, "version");
     if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0))
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: only \"version\" \"1.0\" is supported", name);
-    const json_t *model = json_object_get(root, "model");
     TERN_TRY(tern__normalizer_read(&tokenizer->normalizer, json_object_get(root, "normalizer"), name, err));
     TERN_TRY(tern__pre_tokenizer_read(&tokenizer->pre_tokenizer, json_object_get(root, "pre_tokenizer"), name, err));
     TERN_TRY(tern__post_processor_read(&tokenizer->post_processor, json_object_get(root, "post_processor"), name, err));
     TERN_TRY(tern__decoder_read(&tokenizer->decoder, json_object_get(root, "decoder"), name, err));
-    TERN_TRY(tern__token_model_check(model, name, err));
-    TERN_TRY(check_vocabulary(&tokenizer->model.vocabulary, model, name, err));
-    TERN_TRY(tern__token_model_read(&tokenizer->model, model, name, err));
+    TERN_TRY(tern__token_model_read(&tokenizer->model, json_object_get(root, "model"), tables, name, err));
     return read_added_tokens(tokenizer, json_object_get(root, "added_tokens"), name, err);
 }
 
 static tern_status parse_tokenizer(tern_tokenizer *tokenizer, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
-    TERN_TRY(tern__vocabulary_take_json(&tokenizer->model.vocabulary, bytes, n_bytes, name, err));
-    json_t *root;
-    TERN_TRY(tern__json_parse(&root, bytes, n_bytes, name, err));
-    tern_status status = read_tokenizer(tokenizer, root, name, err);
+    tern_model_tables tables = {0};
+    json_t *root = NULL;
+    tern_status status = tern__model_tables_take_json(&tables, bytes, n_bytes, name, err);
+    if (status == TERN_OK) status = tern__json_parse(&root, bytes, n_bytes, name, err);
+    if (status == TERN_OK) status = read_tokenizer(tokenizer, root, &tables, name, err);
     json_decref(root);
+    tern__model_tables_free(&tables);
     return status;
 }
 

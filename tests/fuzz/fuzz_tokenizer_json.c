@@ -27,7 +27,7 @@ static void use_tokenizer(const tern_tokenizer *tokenizer) {
         require(encoding.special_tokens_mask[i] || token);
         int32_t id = encoding.ids[i];
         char *decoded;
-        status = tern_tokenizer_decode(&decoded, tokenizer, &id, 1, false, &err);
+        status = tern_tokenizer_decode(&decoded, NULL, tokenizer, &id, 1, false, &err);
         require(status == (token ? TERN_OK : TERN_E_ARGUMENT));
         tern_free(decoded);
     }

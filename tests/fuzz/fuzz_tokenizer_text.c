@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
     require(memcmp(cut.ids, encoding.ids, cut.n * sizeof *cut.ids) == 0);
     require(memcmp(cut.offsets, encoding.offsets, cut.n * sizeof *cut.offsets) == 0);
     char *decoded;
-    require(tern_tokenizer_decode(&decoded, tokenizer, encoding.ids, encoding.n, bytes[0] & 8, NULL) == TERN_OK);
+    require(tern_tokenizer_decode(&decoded, NULL, tokenizer, encoding.ids, encoding.n, bytes[0] & 8, NULL) == TERN_OK);
     require(tern__utf8_valid_prefix((unsigned char *)decoded, strlen(decoded)) == strlen(decoded));
     tern_free(decoded);
     tern_encoding_free(&cut);

@@ -146,7 +146,7 @@ static tern_status use_tokenizer(const char *name, tern_error *err) {
     if (status == TERN_OK) {
         char *decoded;
         if (encoding.n != 12) wrong = "the encoding has another length";
-        status = tern_tokenizer_decode(&decoded, tokenizer, encoding.ids, encoding.n, false, err);
+        status = tern_tokenizer_decode(&decoded, NULL, tokenizer, encoding.ids, encoding.n, false, err);
         if (status == TERN_OK) tern_free(decoded);
         tern_encoding_free(&encoding);
     }

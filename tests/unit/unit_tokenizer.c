@@ -50,7 +50,7 @@ static void check_golden_text(const tern_tokenizer *tokenizer, const json_t *gol
     check_encoding(&encoding, golden, name);
     for (int skip = 0; skip < 2; skip++) {
         char *decoded;
-        assert_int_equal(tern_tokenizer_decode(&decoded, tokenizer, encoding.ids, encoding.n, skip, &err), TERN_OK);
+        assert_int_equal(tern_tokenizer_decode(&decoded, NULL, tokenizer, encoding.ids, encoding.n, skip, &err), TERN_OK);
         assert_string_equal(decoded, json_string_value(json_object_get(golden, skip ? "decoded_without_special" : "decoded")));
         tern_free(decoded);
     }
@@ -225,8 +225,8 @@ static void test_bad_texts(void **state) {
     assert_int_equal(encode(tokenizer, "a", 1, 0, NULL), TERN_OK);
     char *decoded;
     const int32_t ids[] = {3, 77};
-    check_failed(tern_tokenizer_decode(&decoded, tokenizer, ids, 2, false, &err), TERN_E_ARGUMENT, &err, "id 77 (number 1)");
-    assert_int_equal(tern_tokenizer_decode(&decoded, tokenizer, ids, 0, false, &err), TERN_OK);
+    check_failed(tern_tokenizer_decode(&decoded, NULL, tokenizer, ids, 2, false, &err), TERN_E_ARGUMENT, &err, "id 77 (number 1)");
+    assert_int_equal(tern_tokenizer_decode(&decoded, NULL, tokenizer, ids, 0, false, &err), TERN_OK);
     assert_string_equal(decoded, "");
     tern_free(decoded);
     tern_tokenizer_free(tokenizer);

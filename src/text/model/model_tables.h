@@ -26,4 +26,16 @@ typedef struct tern_model_tables {
 
 void tern__model_tables_free(tern_model_tables *tables);
 
+/* Append to the merges; false when memory is short. */
+bool tern__model_tables_add_merge(tern_model_tables *tables, const char *left, size_t left_bytes, const char *right, size_t right_bytes);
+/* Append to the pieces of a Unigram model: its id is their number so far. Of two pieces of one text, the later one is what the text stands
+ * for. False when memory is short. */
+bool tern__model_tables_add_piece(tern_model_tables *tables, const char *piece, size_t n_bytes, double score);
+
+/* model_tables_json.c: read "vocab" (an object {"token": id, ..}, or an array [["piece", score], ..]) and "merges" (["a b", ..] or
+ * [["a", "b"], ..]) of the object "model", and overwrite what is between their brackets with white space, so that what is left is the same
+ * JSON with empty ones, each line as it was. Nothing is read where there is no such key, or where the JSON is broken, which the JSON
+ * library then tells. errors: TERN_E_FORMAT with line and column: not JSON, a token twice, an id or a number out of range. */
+tern_status tern__model_tables_take_json(tern_model_tables *tables, char *bytes, size_t n_bytes, const char *name, tern_error *err);
+
 #endif

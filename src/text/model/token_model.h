@@ -5,9 +5,9 @@
 
 #include <jansson.h>
 
-#include "text/pre_tokenizer/pre_tokenizer.h"
+#include "text/model/model_tables.h"
+#include "text/normalized.h"
 #include "text/token_list.h"
-#include "text/model/vocabulary.h"
 
 typedef enum tern_token_model_kind { TERN_TOKEN_MODEL_WORDPIECE } tern_token_model_kind;
 
@@ -28,15 +28,26 @@ typedef struct tern_token_model {
     tern_wordpiece wordpiece;
 } tern_token_model;
 
-/* Whether this is a model that can be read: TERN_E_UNSUPPORTED by name when not. */
-tern_status tern__token_model_check(const json_t *json, const char *file, tern_error *err);
-/* The vocabulary is filled apart from the rest of the model's JSON, and before; `out` is left to be freed whether it succeeds or not. */
-tern_status tern__token_model_read(tern_token_model *out, const json_t *json, const char *file, tern_error *err);
+/* What a model works in, reused from piece to piece by one thread. Zeroed: empty. */
+typedef struct tern_model_scratch {
+    void *unused;
+} tern_model_scratch;
+
+void tern__model_scratch_free(tern_model_scratch *scratch);
+
+/* `json` is the model's object, its vocab and merges left out or empty: they are in `tables`, which are taken over. Both are left to be
+ * freed whether it succeeds or not. errors: TERN_E_FORMAT, TERN_E_UNSUPPORTED by name. */
+tern_status tern__token_model_read(tern_token_model *out, const json_t *json, tern_model_tables *tables, const char *file, tern_error *err);
 void tern__token_model_free(tern_token_model *model);
 
-/* Add the tokens of the words `spans` of `bytes`; their offsets are bytes of it. */
-tern_status tern__token_model_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,
-                                       const tern_spans *spans, tern_error *err);
+/* From now on words are raw bytes, which stand for the characters of GPT-2's table (byte_level.h). *can says whether the model can, which
+ * is so for a BPE model whose vocabulary has all that is needed; when not, it stays as it is. */
+tern_status tern__token_model_take_bytes(tern_token_model *model, bool *can, tern_error *err);
+
+/* Add the tokens of the words `spans` of `bytes`; their offsets are bytes of it. `with_texts`: tokens that do not read as their
+ * vocabulary's string get texts of their own. */
+tern_status tern__token_model_tokenize(const tern_token_model *model, tern_model_scratch *scratch, tern_token_list *out,
+                                       const unsigned char *bytes, const tern_spans *spans, bool with_texts, tern_error *err);
 
 /* wordpiece.c */
 tern_status tern__wordpiece_set(tern_token_model *out, tern_text unk_token, tern_text prefix, int32_t max_input_chars_per_word,

@@ -20,9 +20,19 @@ uint64_t tern__hash_bytes(uint64_t hash, const char *bytes, size_t n_bytes) {
     return hash;
 }
 
-static void slot_insert(tern_vocabulary *vocabulary, uint64_t hash, size_t entry) {
+/* Where the entry `string` is, or the empty slot where it would be. */
+static size_t find_slot(const tern_vocabulary *vocabulary, uint64_t hash, const char *string, size_t n_bytes) {
     size_t at = (size_t)(hash >> vocabulary->shift);
-    while (vocabulary->slots[at].entry != 0) at = (at + 1) & (vocabulary->n_slots - 1);
+    for (;; at = (at + 1) & (vocabulary->n_slots - 1)) {
+        const tern_vocabulary_slot *slot = &vocabulary->slots[at];
+        if (slot->entry == 0) return at;
+        const tern_vocabulary_entry *entry = &vocabulary->entries[slot->entry - 1];
+        if (slot->hash == (uint32_t)hash && entry->n_bytes == n_bytes && memcmp(vocabulary->strings + entry->start, string, n_bytes) == 0)
+            return at;
+    }
+}
+
+static void set_slot(tern_vocabulary *vocabulary, size_t at, uint64_t hash, size_t entry) {
     vocabulary->slots[at] = (tern_vocabulary_slot){.hash = (uint32_t)hash, .entry = (uint32_t)entry + 1};
 }
 
@@ -40,7 +50,9 @@ static bool grow_slots(tern_vocabulary *vocabulary, size_t n_entries) {
     for (size_t n = n_slots; n > 1; n /= 2) vocabulary->shift--;
     for (size_t i = 0; i < vocabulary->n_entries; i++) {
         const tern_vocabulary_entry *entry = &vocabulary->entries[i];
-        slot_insert(vocabulary, tern__hash_bytes(TERN_HASH_START, vocabulary->strings + entry->start, entry->n_bytes), i);
+        const char *string = vocabulary->strings + entry->start;
+        uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, entry->n_bytes);
+        set_slot(vocabulary, find_slot(vocabulary, hash, string, entry->n_bytes), hash, i);
     }
     return true;
 }
@@ -51,26 +63,39 @@ bool tern__vocabulary_reserve(tern_vocabulary *vocabulary, size_t n_entries, siz
            tern__grow(&vocabulary->strings, &vocabulary->strings_capacity, strings_bytes, 1) && grow_slots(vocabulary, n_entries);
 }
 
-bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new) {
-    uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
-    const tern_vocabulary_entry *known = tern__vocabulary_find_hashed(vocabulary, hash, "", 0, string, n_bytes);
-    *is_new = !known;
-    if (known) {
-        vocabulary->entries[known - vocabulary->entries].id = id;
-        return true;
-    }
+/* A new entry, which is in no slot yet. */
+static bool push_entry(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
     if (n_bytes >= UINT32_MAX || vocabulary->strings_bytes > SIZE_MAX - n_bytes - 1 ||
         !tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, vocabulary->strings_bytes + n_bytes + 1))
         return false;
     char *copy = vocabulary->strings + vocabulary->strings_bytes;
     if (n_bytes) memcpy(copy, string, n_bytes);
     copy[n_bytes] = '\0';
-    vocabulary->entries[vocabulary->n_entries] =
+    vocabulary->entries[vocabulary->n_entries++] =
         (tern_vocabulary_entry){.start = vocabulary->strings_bytes, .n_bytes = (uint32_t)n_bytes, .id = id};
-    slot_insert(vocabulary, hash, vocabulary->n_entries);
-    vocabulary->n_entries++;
     vocabulary->strings_bytes += n_bytes + 1;
     if (n_bytes > vocabulary->longest_bytes) vocabulary->longest_bytes = n_bytes;
+    return true;
+}
+
+bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
+    uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
+    if (!push_entry(vocabulary, string, n_bytes, id)) return false;
+    set_slot(vocabulary, find_slot(vocabulary, hash, string, n_bytes), hash, vocabulary->n_entries - 1);
+    return true;
+}
+
+bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new) {
+    uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
+    if (!tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, 0)) return false;
+    size_t at = find_slot(vocabulary, hash, string, n_bytes);
+    *is_new = vocabulary->slots[at].entry == 0;
+    if (!*is_new) {
+        vocabulary->entries[vocabulary->slots[at].entry - 1].id = id;
+        return true;
+    }
+    if (!push_entry(vocabulary, string, n_bytes, id)) return false;
+    set_slot(vocabulary, at, hash, vocabulary->n_entries - 1);
     return true;
 }
 

@@ -39,6 +39,8 @@ void tern__vocabulary_free(tern_vocabulary *vocabulary);
 bool tern__vocabulary_reserve(tern_vocabulary *vocabulary, size_t n_entries, size_t strings_bytes);
 /* Give `string` the id `id`; *is_new tells whether it was not there before. False when memory is short. */
 bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new);
+/* A new entry even where there is one of that string: the string then stands for the later one, each id for its own. */
+bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id);
 /* To be called when all entries are in. Of two strings with one id, the later one is what the id stands for. */
 bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary);
 
