@@ -198,6 +198,21 @@ static tern_status run_model_alone(tern_error *err) { return run_model(1, err); 
 
 static tern_status run_model_threaded(tern_error *err) { return run_model(2, err); }
 
+/* An architecture whose tables the device folds. */
+static tern_status run_deberta(tern_error *err) {
+    static const int64_t ids[] = {3, 1, 4};
+    static float rows[3 * 24];
+    tern_model_options options = tern_model_options_default();
+    options.threads = 1;
+    tern_model *model;
+    TERN_TRY(tern_model_load(&model, TERN_TEST_DATA "/golden/tiny/deberta-v2-1", &options, err));
+    const tern_forward_inputs inputs = {.batch = 1, .tokens = 3, .input_ids = ids};
+    const tern_forward_output output = {"last_hidden_state", rows};
+    const tern_status status = tern_model_forward(model, &inputs, &output, 1, err);
+    tern_model_free(model);
+    return status;
+}
+
 static tern_status make_load_report(tern_error *err) {
     tern_load_report report;
     TERN_TRY(tern_load_report_make(&report, in_folder("tiny").text, err));
@@ -236,6 +251,7 @@ static const scenario scenarios[] = {
     {"load report", make_load_report},
     {"model: load, forward, embed, dump with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
+    {"model: load and forward with folded tables", run_deberta},
     {"random checkpoint", init_checkpoint},
 };
 
