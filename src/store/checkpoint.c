@@ -69,7 +69,7 @@ static int is_weight_file(const struct dirent *entry) {
     return 0;
 }
 
-#define WHAT_IS_READ "model.safetensors, pytorch_model.bin, or either's .index.json"
+#define WHAT_IS_READ "model.safetensors, pytorch_model.bin, or the shards that the .index.json of either lists"
 
 static tern_status fail_no_weights(const char *folder, tern_error *err) {
     struct dirent **found;
@@ -81,9 +81,9 @@ static tern_status fail_no_weights(const char *folder, tern_error *err) {
         free(found[i]);
     }
     free(found);
-    if (n == 0) return TERN_FAIL(err, TERN_E_IO, "%s: has no weights; read is " WHAT_IS_READ, folder);
-    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: has no weights that are read (" WHAT_IS_READ "), but:%s%s", folder, names.text,
-                     tern__name_list_rest(&names).text);
+    if (n == 0) return TERN_FAIL(err, TERN_E_IO, "%s: has no weights; Tern reads " WHAT_IS_READ, folder);
+    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: has no weights in a format that Tern reads, which are " WHAT_IS_READ ", but:%s%s",
+                     folder, names.text, tern__name_list_rest(&names).text);
 }
 
 /* ---- The set ---- */

@@ -2,11 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "temporary_folder.h"
 
+#include <jansson.h>
 #include <sys/wait.h>
 
 #include "store/checkpoint.h"
 
-#define INDEX "model.safetensors.index.json"
+#define INDEX       "model.safetensors.index.json"
+#define TORCH_INDEX "pytorch_model.bin.index.json"
+#define GOLDEN      TERN_TEST_DATA "/golden/torch/"
 
 /* Write tensors of one F32 element each; its value is the first letter of its name. */
 static size_t write_weights(const test_folder *folder, const char *name, const char *const *tensor_names, size_t n) {
@@ -141,6 +144,96 @@ static void test_duplicate(void **state) {
     check_refused(folder, TERN_E_WEIGHTS, "1 tensors are not where the index says:\n  in \"1.safetensors\", but not listed there: \"b\"");
 }
 
+/* ---- pytorch_model.bin ---- */
+
+static size_t copy_golden(const test_folder *folder, const char *name, const char *golden) {
+    static unsigned char bytes[1 << 16];
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "%s", golden);
+    FILE *stream = fopen(path, "rb");
+    assert_non_null(stream);
+    const size_t n = fread(bytes, 1, sizeof bytes, stream);
+    fclose(stream);
+    assert_true(n > 0 && n < sizeof bytes);
+    test_file_write(folder, name, bytes, n);
+    return n;
+}
+
+/* The folder has the tensors of these golden files, each the same bytes. */
+static void check_golden(const test_folder *folder, const char *const *names, size_t n_names, size_t n_bytes) {
+    tern_checkpoint *checkpoint;
+    tern_error err;
+    if (tern__checkpoint_open(&checkpoint, folder->path, &err) != TERN_OK) fail_msg("%s", err.message);
+    size_t n = 0;
+    for (size_t f = 0; f < n_names; f++) {
+        char path[512];
+        tern_safetensors *expected;
+        snprintf(path, sizeof path, GOLDEN "%s.safetensors", names[f]);
+        assert_int_equal(tern_safetensors_open(&expected, path, NULL), TERN_OK);
+        for (size_t i = 0; i < tern_safetensors_count(expected); i++) {
+            const tern_tensor *other = tern_safetensors_get(expected, i), *tensor = tern__checkpoint_find(checkpoint, other->name);
+            assert_non_null(tensor);
+            assert_int_equal(tensor->dtype, other->dtype);
+            assert_memory_equal(tensor->shape, other->shape, sizeof tensor->shape);
+            assert_memory_equal(tensor->data, other->data, (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype));
+            assert_ptr_equal(tern__checkpoint_get(checkpoint, tern__checkpoint_index(checkpoint, tensor)), tensor);
+            n++;
+        }
+        tern_safetensors_close(expected);
+    }
+    assert_int_equal(tern__checkpoint_count(checkpoint), n);
+    assert_int_equal(tern__checkpoint_bytes(checkpoint), n_bytes);
+    tern__checkpoint_close(checkpoint);
+}
+
+/* Of several formats the first of safetensors, its index, pytorch_model.bin, its index is read. */
+static void test_order(void **state) {
+    const test_folder *folder = *state;
+    static const char *const names[] = {"dtypes"};
+    write_text(folder, TORCH_INDEX, "not an index");
+    write_text(folder, "model.onnx", "");
+    check_refused(folder, TERN_E_FORMAT, TORCH_INDEX ": line 1");
+    const size_t n_bytes = copy_golden(folder, "pytorch_model.bin", "dtypes.legacy-2.bin");
+    check_golden(folder, names, 1, n_bytes);
+    write_text(folder, INDEX, "not an index");
+    check_refused(folder, TERN_E_FORMAT, "/" INDEX ": line 1");
+    write_text(folder, "model.safetensors", "not a safetensors file");
+    check_refused(folder, TERN_E_FORMAT, "/model.safetensors: header length");
+}
+
+/* The shards may be in both containers. */
+static void test_torch_index(void **state) {
+    const test_folder *folder = *state;
+    static const char *const names[] = {"tied", "module"};
+    json_t *weight_map = json_object();
+    size_t n_bytes = copy_golden(folder, "pytorch_model-00001-of-00002.bin", "tied.zip-2.bin");
+    n_bytes += copy_golden(folder, "pytorch_model-00002-of-00002.bin", "module.legacy-2.bin");
+    for (size_t f = 0; f < 2; f++) {
+        char path[512], shard[64];
+        tern_safetensors *golden;
+        snprintf(path, sizeof path, GOLDEN "%s.safetensors", names[f]);
+        snprintf(shard, sizeof shard, "pytorch_model-0000%zu-of-00002.bin", f + 1);
+        assert_int_equal(tern_safetensors_open(&golden, path, NULL), TERN_OK);
+        for (size_t i = 0; i < tern_safetensors_count(golden); i++)
+            json_object_set_new(weight_map, tern_safetensors_get(golden, i)->name, json_string(shard));
+        tern_safetensors_close(golden);
+    }
+    json_t *index = json_pack("{s:o}", "weight_map", weight_map);
+    assert_int_equal(json_dump_file(index, test_path_of(folder, TORCH_INDEX).text, 0), 0);
+    check_golden(folder, names, 2, n_bytes);
+
+    json_object_set_new(weight_map, "encoder.weight", json_string("pytorch_model-00002-of-00002.bin"));
+    assert_int_equal(json_dump_file(index, test_path_of(folder, TORCH_INDEX).text, 0), 0);
+    check_refused(folder, TERN_E_WEIGHTS,
+                  TORCH_INDEX ": 2 tensors are not where the index says:\n"
+                              "  listed, but not in \"pytorch_model-00002-of-00002.bin\": \"encoder.weight\"\n"
+                              "  in \"pytorch_model-00001-of-00002.bin\", but not listed there: \"encoder.weight\"");
+    json_object_set_new(weight_map, "encoder.weight", json_string("../pytorch_model.bin"));
+    assert_int_equal(json_dump_file(index, test_path_of(folder, TORCH_INDEX).text, 0), 0);
+    check_refused(folder, TERN_E_FORMAT, "\"../pytorch_model.bin\", is not inside the folder");
+    json_decref(index);
+}
+
 /* A long list is cut at a whole line, and the rest is counted. */
 static void test_long_list(void **state) {
     const test_folder *folder = *state;
@@ -172,14 +265,16 @@ static void test_broken_file(void **state) {
 
 static void test_no_weights(void **state) {
     const test_folder *folder = *state;
-    check_refused(folder, TERN_E_IO, "has no weights: neither model.safetensors nor model.safetensors.index.json is there");
+    check_refused(folder, TERN_E_IO, "has no weights; Tern reads model.safetensors, pytorch_model.bin, or the shards that the .index.json");
     write_text(folder, "config.json", "{}");
     check_refused(folder, TERN_E_IO, "has no weights");
     write_text(folder, "tf_model.h5", "");
-    write_text(folder, "pytorch_model.bin", "");
+    check_refused(folder, TERN_E_UNSUPPORTED, "has no weights in a format that Tern reads, which are model.safetensors, pytorch_model.bin");
+    check_refused(folder, TERN_E_UNSUPPORTED, "of either lists, but:\n  \"tf_model.h5\"");
+    write_text(folder, "flax_model.msgpack", "");
+    write_text(folder, "model.onnx", "");
     write_text(folder, "model-q4.gguf", "");
-    check_refused(folder, TERN_E_UNSUPPORTED,
-                  "which are what this version reads, but:\n  \"model-q4.gguf\"\n  \"pytorch_model.bin\"\n  \"tf_model.h5\"");
+    check_refused(folder, TERN_E_UNSUPPORTED, "but:\n  \"flax_model.msgpack\"\n  \"model-q4.gguf\"\n  \"model.onnx\"\n  \"tf_model.h5\"");
     test_folder absent;
     snprintf(absent.path, sizeof absent.path, "%.40s/absent", folder->path);
     check_refused(&absent, TERN_E_IO, "/absent: cannot be read: No such file or directory");
@@ -212,8 +307,9 @@ static void test_no_permission(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_single),    TEST(test_index),       TEST(test_index_links), TEST(test_bad_index),     TEST(test_duplicate),
-        TEST(test_long_list), TEST(test_broken_file), TEST(test_no_weights),  TEST(test_no_permission),
+        TEST(test_single),        TEST(test_index),     TEST(test_index_links), TEST(test_bad_index),
+        TEST(test_duplicate),     TEST(test_long_list), TEST(test_broken_file), TEST(test_no_weights),
+        TEST(test_no_permission), TEST(test_order),     TEST(test_torch_index),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <signal.h>
 
+#include "store/names.h"
 #include "store/safetensors.h"
 
 /* ---- Files in memory ---- */

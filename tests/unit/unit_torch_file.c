@@ -181,7 +181,7 @@ static void test_dicts(void **state) {
         CASE("}" NAME("e") "K\x03s" NAME("x") "}s", FORMAT, "is a dict that holds no tensors, but:\n  \"e\"\n  \"x\""),
         CASE("}" NAME("e") "}" TWO "s" NAME("m") "}" NAME("c") TENSOR("0", "\x02") "ss", UNSUPPORTED,
              "holds 2 dicts of tensors; save the one that is meant, alone:\n  \"e\"\n  \"m\""),
-        CASE("}" NAME("e") "}" NAME("x") "}" TWO "sss", FORMAT, "is a dict that holds no tensors, but:\n  \"e\""),
+        CASE("}" NAME("e") "}" NAME("x") "}" TWO "ss", FORMAT, "is a dict that holds no tensors, but:\n  \"e\""),
         CASE("}" TWO NAME("o") "}" NAME("c") TENSOR("0", "\x02") "ss", UNSUPPORTED, "a tensor that is not an entry of the dict of tensors"),
         CASE("}" TWO NAME("o") "]" TENSOR("0", "\x02") "as", UNSUPPORTED, "a tensor that is not an entry of the dict of tensors"),
         CASE("}" TWO "K\x01" TENSOR("0", "\x02") "s", FORMAT, "the name of a tensor is an int, not a string"),
