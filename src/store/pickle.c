@@ -171,7 +171,7 @@ static tern_status take(tern_pickle *pickle, const unsigned char **bytes, uint64
 
 /* A little-endian number of `width` bytes. */
 static tern_status take_number(tern_pickle *pickle, uint64_t *out, int width) {
-    const unsigned char *bytes;
+    const unsigned char *bytes = NULL;
     TERN_TRY(take(pickle, &bytes, (uint64_t)width));
     *out = 0;
     for (int i = width; i-- > 0;) *out = *out << 8 | bytes[i];
@@ -191,7 +191,7 @@ static tern_status take_line(tern_pickle *pickle, const unsigned char **line, si
 /* A length of `width` bytes, then so many bytes. */
 static tern_status push_bytes(tern_pickle *pickle, tern_value_kind kind, int width) {
     uint64_t n = 0;
-    const unsigned char *bytes;
+    const unsigned char *bytes = NULL;
     TERN_TRY(take_number(pickle, &n, width));
     TERN_TRY(take(pickle, &bytes, n));
     if (n > UINT32_MAX) return FAIL_PICKLE(pickle, TERN_E_UNSUPPORTED, "a value of %llu bytes", (unsigned long long)n);
@@ -218,7 +218,7 @@ static tern_status push_long(tern_pickle *pickle, int width) {
 
 /* Protocol 1 writes bools as the lines "I00" and "I01", and what passes 32 bits as "L123L". */
 static tern_status push_decimal(tern_pickle *pickle, bool is_long) {
-    const unsigned char *line;
+    const unsigned char *line = NULL;
     size_t n = 0;
     TERN_TRY(take_line(pickle, &line, &n));
     if (!is_long && n == 2 && line[0] == '0' && (line[1] == '0' || line[1] == '1'))
@@ -271,9 +271,9 @@ static tern_status memo_get(tern_pickle *pickle, uint64_t index) {
 
 /* The values above the mark become one. */
 static tern_status push_marked(tern_pickle *pickle, tern_value_kind kind) {
-    const tern_value *items;
-    size_t n;
-    tern_value value;
+    const tern_value *items = NULL;
+    size_t n = 0;
+    tern_value value = {0};
     TERN_TRY(pop_mark(pickle, &items, &n));
     if (kind == TERN_VALUE_DICT && n % 2 != 0) return FAIL_PICKLE(pickle, TERN_E_FORMAT, "%s", "a key of a dict has no value");
     TERN_TRY(tern__pickle_new_list(pickle, &value, kind, items, n));
@@ -281,13 +281,13 @@ static tern_status push_marked(tern_pickle *pickle, tern_value_kind kind) {
 }
 
 static tern_status push_empty(tern_pickle *pickle, tern_value_kind kind) {
-    tern_value value;
+    tern_value value = {0};
     TERN_TRY(tern__pickle_new_list(pickle, &value, kind, NULL, 0));
     return push(pickle, value);
 }
 
 static tern_status push_tuple(tern_pickle *pickle, size_t n) {
-    tern_value value;
+    tern_value value = {0};
     TERN_TRY(need_values(pickle, n));
     TERN_TRY(tern__pickle_new_list(pickle, &value, TERN_VALUE_TUPLE, pickle->stack + pickle->n_stack - n, n));
     pickle->n_stack -= n;
@@ -312,8 +312,8 @@ static tern_status extend(tern_pickle *pickle, tern_value_kind kind, size_t n) {
 }
 
 static tern_status extend_marked(tern_pickle *pickle, tern_value_kind kind) {
-    const tern_value *items;
-    size_t n;
+    const tern_value *items = NULL;
+    size_t n = 0;
     TERN_TRY(pop_mark(pickle, &items, &n));
     return extend_top(pickle, kind, items, n);
 }
@@ -361,7 +361,7 @@ static tern_status run_container(tern_pickle *pickle, unsigned char code, bool *
 /* ---- Scalars ---- */
 
 static tern_status run_scalar(tern_pickle *pickle, unsigned char code, bool *is_known) {
-    const unsigned char *bytes;
+    const unsigned char *bytes = NULL;
     switch (code) {
     case OP_NONE:
         return push(pickle, (tern_value){.kind = TERN_VALUE_NONE});
@@ -412,9 +412,9 @@ static tern_status run_scalar(tern_pickle *pickle, unsigned char code, bool *is_
 /* ---- Objects ---- */
 
 static tern_status run_global(tern_pickle *pickle) {
-    const unsigned char *module, *name;
+    const unsigned char *module = NULL, *name = NULL;
     size_t n_module = 0, n_name = 0;
-    tern_value value;
+    tern_value value = {0};
     TERN_TRY(take_line(pickle, &module, &n_module));
     TERN_TRY(take_line(pickle, &name, &n_name));
     TERN_TRY(tern__pickle_find_global(pickle, &value, module, n_module, name, n_name));
@@ -427,7 +427,7 @@ static tern_status run_stack_global(tern_pickle *pickle) {
     if (module->kind != TERN_VALUE_STRING || name->kind != TERN_VALUE_STRING)
         return FAIL_PICKLE(pickle, TERN_E_FORMAT, "a global is named by %s and %s", tern__value_kind_name(module->kind),
                            tern__value_kind_name(name->kind));
-    tern_value value;
+    tern_value value = {0};
     TERN_TRY(tern__pickle_find_global(pickle, &value, module->bytes, module->n_bytes, name->bytes, name->n_bytes));
     pickle->n_stack -= 2;
     return push(pickle, value);
@@ -454,7 +454,7 @@ static tern_status run_build(tern_pickle *pickle) {
 
 static tern_status run_persistent_id(tern_pickle *pickle) {
     TERN_TRY(need_values(pickle, 1));
-    tern_value value;
+    tern_value value = {0};
     TERN_TRY(tern__pickle_load_storage(pickle, &value, top(pickle)));
     pickle->n_stack--;
     return push(pickle, value);
@@ -475,8 +475,8 @@ static tern_status run_pop(tern_pickle *pickle) {
         pickle->n_stack--;
         return TERN_OK;
     }
-    const tern_value *items;
-    size_t n;
+    const tern_value *items = NULL;
+    size_t n = 0;
     return pop_mark(pickle, &items, &n);
 }
 
@@ -495,8 +495,8 @@ static tern_status run_frame(tern_pickle *pickle) {
 
 static tern_status run_opcode(tern_pickle *pickle, unsigned char code) {
     bool is_known = true;
-    const tern_value *items;
-    size_t n;
+    const tern_value *items = NULL;
+    size_t n = 0;
     uint64_t index = 0;
     tern_status status = run_scalar(pickle, code, &is_known);
     if (is_known) return status;
@@ -546,7 +546,7 @@ static tern_status run_opcode(tern_pickle *pickle, unsigned char code) {
 tern_status tern__pickle_run(tern_pickle *pickle, tern_value *out) {
     pickle->n_stack = pickle->n_marks = pickle->n_memo = 0;
     for (;;) {
-        const unsigned char *code;
+        const unsigned char *code = NULL;
         pickle->opcode_at = pickle->at;
         TERN_TRY(take(pickle, &code, 1));
         if (*code == OP_STOP) break;

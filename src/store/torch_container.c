@@ -89,7 +89,7 @@ static tern_status look_up(const tern_zip_entry **out, const tern_pickle *pickle
 static tern_status find_storages(tern_pickle *pickle, const tern_zip *zip, const storage_set *set) {
     for (size_t first = 0; first < set->n; first = end_of_group(set, first)) {
         const tern_storage *storage = set->sorted[first];
-        const tern_zip_entry *entry;
+        const tern_zip_entry *entry = NULL;
         TERN_TRY(look_up(&entry, pickle, zip, "data/", storage->key, storage->n_key));
         if (!entry) return FAIL_STORAGE(pickle, TERN_E_FORMAT, storage, "is not in the %s", "file");
         if (entry->n_bytes < storage_bytes(storage))
@@ -101,7 +101,7 @@ static tern_status find_storages(tern_pickle *pickle, const tern_zip *zip, const
 }
 
 static tern_status check_byte_order(const tern_pickle *pickle, const tern_zip *zip) {
-    const tern_zip_entry *entry;
+    const tern_zip_entry *entry = NULL;
     TERN_TRY(look_up(&entry, pickle, zip, "byteorder", NULL, 0));
     if (!entry || (entry->n_bytes == 6 && memcmp(entry->data, "little", 6) == 0)) return TERN_OK; /* files before 2.1 do not say */
     return TERN_FAIL(pickle->err, TERN_E_UNSUPPORTED, "%s: its byte order is %s; only little is read", pickle->name,
@@ -109,7 +109,7 @@ static tern_status check_byte_order(const tern_pickle *pickle, const tern_zip *z
 }
 
 static tern_status read_zip_entries(tern_pickle *pickle, tern_value *out, const tern_zip *zip) {
-    const tern_zip_entry *entry;
+    const tern_zip_entry *entry = NULL;
     TERN_TRY(look_up(&entry, pickle, zip, "constants.pkl", NULL, 0));
     if (entry)
         return TERN_FAIL(pickle->err, TERN_E_UNSUPPORTED, "%s: is a TorchScript program; save its state_dict() with torch.save",
@@ -158,7 +158,7 @@ static const tern_value *find_item(const tern_value *dict, const char *key) {
 
 /* Magic number, protocol version, facts about the machine. */
 static tern_status read_legacy_head(tern_pickle *pickle) {
-    tern_value magic, version, machine;
+    tern_value magic = {0}, version = {0}, machine = {0};
     TERN_TRY(tern__pickle_run(pickle, &magic));
     if (!is_magic_number(&magic))
         return TERN_FAIL(pickle->err, TERN_E_FORMAT, "%s: is a pickle, but not of torch.save: it does not begin with its magic number",
@@ -209,7 +209,7 @@ static tern_status read_legacy(tern_pickle *pickle, tern_value *out, const unsig
     pickle->bytes = bytes;
     pickle->n_bytes = n_bytes;
     TERN_TRY(read_legacy_head(pickle));
-    tern_value keys;
+    tern_value keys = {0};
     TERN_TRY(tern__pickle_run(pickle, out));
     TERN_TRY(tern__pickle_run(pickle, &keys));
     if (keys.kind != TERN_VALUE_LIST)

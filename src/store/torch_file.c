@@ -111,7 +111,7 @@ static tern_status make_tensors(tern_torch_file *file, const tern_pickle *pickle
 }
 
 static tern_status read_file(tern_torch_file *file, tern_pickle *pickle, const unsigned char *bytes, size_t n_bytes) {
-    tern_value object;
+    tern_value object = {0};
     tern_state_entry *entries = NULL;
     size_t n_entries = 0;
     TERN_TRY(tern__torch_container_read(pickle, &object, bytes, n_bytes));
