@@ -10,6 +10,7 @@
 void tern__token_list_free(tern_token_list *list) {
     free(list->ids);
     free(list->offsets);
+    free(list->word_ids);
     free(list->own_texts);
     free(list->texts);
     *list = (tern_token_list){0};
@@ -36,3 +37,14 @@ bool tern__token_list_set_text(tern_token_list *list, const unsigned char *text,
     list->texts_bytes = needed;
     return true;
 }
+
+bool tern__token_list_set_words(tern_token_list *list, size_t first, const tern_spans *words, size_t first_word) {
+    if (!tern__grow(&list->word_ids, &list->word_ids_capacity, list->n, sizeof *list->word_ids)) return false;
+    for (size_t i = first, word = 0; i < list->n; i++) {
+        while (words && list->offsets[i][0] >= words->items[word].end) word++;
+        list->word_ids[i] = (int32_t)(first_word + word);
+    }
+    return true;
+}
+
+void tern__token_list_clear(tern_token_list *list) { list->n = list->n_own_texts = list->texts_bytes = 0; }

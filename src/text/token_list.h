@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "text/normalized.h"
 
 /* The text of a token that is not its vocabulary's string: an added token reads as it stood in the text, with the spaces it took. */
 typedef struct tern_token_text {
@@ -21,6 +22,8 @@ typedef struct tern_token_list {
     int32_t *ids;
     uint32_t (*offsets)[2]; /* bytes of the normalized piece while a model writes them, then code points of the original text */
     size_t n, capacity;
+    int32_t *word_ids; /* [n], where they are asked for; else NULL */
+    size_t word_ids_capacity;
     tern_token_text *own_texts; /* in the order of their tokens */
     size_t n_own_texts, own_texts_capacity;
     char *texts;
@@ -39,5 +42,11 @@ static inline void tern__token_list_push(tern_token_list *list, int32_t id, uint
 }
 /* Give the token that was pushed last a text of its own. */
 bool tern__token_list_set_text(tern_token_list *list, const unsigned char *text, size_t n_bytes);
+
+/* Give the tokens from `first` on the number of their word: the one of `words` that their first byte is in, or with `words` NULL the only
+ * one; numbers count from first_word. False when memory is short. */
+bool tern__token_list_set_words(tern_token_list *list, size_t first, const tern_spans *words, size_t first_word);
+/* Empty again; memory is kept. */
+void tern__token_list_clear(tern_token_list *list);
 
 #endif

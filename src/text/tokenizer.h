@@ -15,6 +15,13 @@
 #include "text/token_list.h"
 #include "text/model/token_model.h"
 
+/* White space characters at the ends of a token's text, for the post-processor's trim_offsets. */
+typedef struct tern_edge_spaces {
+    uint8_t leading, trailing; /* TERN_MANY_EDGE_SPACES: to be counted */
+} tern_edge_spaces;
+
+#define TERN_MANY_EDGE_SPACES UINT8_MAX
+
 struct tern_tokenizer {
     tern_added_tokens added_tokens;
     tern_normalizer normalizer;
@@ -22,6 +29,7 @@ struct tern_tokenizer {
     tern_token_model model;
     tern_post_processor post_processor;
     tern_decoder decoder;
+    tern_edge_spaces *edge_spaces; /* of each entry of the vocabulary; NULL where no offsets are trimmed */
 };
 
 /* Longest text, in bytes: what it grows to when normalized must fit 32-bit places. */
@@ -32,10 +40,9 @@ tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t 
 /* tokenizer_files.c: from a folder with vocab.txt. */
 tern_status tern__tokenizer_from_vocab(tern_tokenizer **out, const char *folder, tern_error *err);
 
-/* encoding.c: keep the first tokens of both lists (the second may be NULL), max_length in all, the longer one cut first. */
-void tern__truncate_longest_first(tern_token_list *first, tern_token_list *second, size_t max_length);
-/* encoding.c: put the template round the sequences and copy all into one block. */
-tern_status tern__encoding_build(tern_encoding *out, const tern_tokenizer *tokenizer, const tern_template *template,
-                                 const tern_token_list lists[2], bool add_special_tokens, bool with_tokens, tern_error *err);
+/* tokenizer.c: to be called when all stages are set and all added tokens are in. */
+tern_status tern__tokenizer_finish(tern_tokenizer *tokenizer, tern_error *err);
+/* tokenizer.c: of a token's text. */
+void tern__count_edge_spaces(tern_text text, size_t *leading, size_t *trailing);
 
 #endif

@@ -32,7 +32,7 @@ static tern_status read_added_tokens(tern_tokenizer *tokenizer, const json_t *js
         TERN_TRY(tern__added_tokens_add(&tokenizer->added_tokens, &token, &tokenizer->model.vocabulary, &tokenizer->normalizer, &next_id,
                                         name, err));
     }
-    return tern__added_tokens_finish(&tokenizer->added_tokens, err);
+    return tern__tokenizer_finish(tokenizer, err);
 }
 
 static tern_status read_tokenizer(tern_tokenizer *tokenizer, const json_t *root, tern_model_tables *tables, const char *name,

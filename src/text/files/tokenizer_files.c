@@ -289,12 +289,12 @@ static tern_status set_stages(tern_tokenizer *out, const tern_vocab_folder *file
     for (size_t i = 0; i < wishes->n; i++)
         TERN_TRY(tern__added_tokens_add(&out->added_tokens, &wishes->items[i].token, &out->model.vocabulary, &out->normalizer, &next_id,
                                         files->folder, err));
-    TERN_TRY(tern__added_tokens_finish(&out->added_tokens, err));
     tern_special_token cls = {.id = tern_tokenizer_token_to_id(out, named[CLS].token.content.data), .text = named[CLS].token.content};
     tern_special_token sep = {.id = tern_tokenizer_token_to_id(out, named[SEP].token.content.data), .text = named[SEP].token.content};
     if (cls.id < 0 || sep.id < 0)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: cls_token or sep_token is empty or holds a NUL", files->folder);
-    return tern__post_processor_set_bert(&out->post_processor, cls, sep, err);
+    TERN_TRY(tern__post_processor_set_bert(&out->post_processor, cls, sep, err));
+    return tern__tokenizer_finish(out, err);
 }
 
 static tern_status read_folder(tern_tokenizer *out, tern_vocab_folder *files, tern_error *err) {
