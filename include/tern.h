@@ -241,8 +241,10 @@ typedef struct tern_model_options {
 TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
- * Reads config.json, model.safetensors (or the files that model.safetensors.index.json lists), the tokenizer, and for a
- * sentence-transformers folder modules.json and what it names. Nothing is downloaded.
+ * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names. The weights are
+ * the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
+ * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
+ * Nothing is downloaded.
  * options  NULL for the defaults
  * errors   TERN_E_IO, TERN_E_FORMAT, TERN_E_CONFIG, TERN_E_DEVICE, TERN_E_MEMORY
  *          TERN_E_WEIGHTS      every missing, unexpected and misshapen tensor is listed

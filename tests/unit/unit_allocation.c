@@ -121,6 +121,21 @@ static tern_status open_checkpoint(tern_error *err) { return open_checkpoint_of(
 
 static tern_status open_sharded_checkpoint(tern_error *err) { return open_checkpoint_of("sharded", err); }
 
+/* pytorch_model.bin in both containers; some of the tensors are copied. */
+static tern_status open_torch_checkpoint(const char *name, tern_error *err) {
+    tern_checkpoint *checkpoint;
+    TERN_TRY(tern__checkpoint_open(&checkpoint, in_folder(name).text, err));
+    if (!tern__checkpoint_find(checkpoint, "transposed")) wrong = "a tensor is not found";
+    tern__checkpoint_close(checkpoint);
+    return TERN_OK;
+}
+
+static tern_status open_torch_zip(tern_error *err) { return open_torch_checkpoint("torch-zip", err); }
+
+static tern_status open_torch_legacy(tern_error *err) { return open_torch_checkpoint("torch-legacy", err); }
+
+static tern_status open_torch_sharded(tern_error *err) { return open_torch_checkpoint("torch-sharded", err); }
+
 /* A failure that is not of memory, on the way of every refusal: no tensor of the index is in its file. */
 static tern_status open_wrong_checkpoint(tern_error *err) {
     tern_checkpoint *checkpoint;
@@ -246,6 +261,9 @@ static const scenario scenarios[] = {
     {"checkpoint: open", open_checkpoint},
     {"checkpoint: open with an index", open_sharded_checkpoint},
     {"checkpoint: open with a wrong index", open_wrong_checkpoint},
+    {"checkpoint: open a zip pytorch_model.bin", open_torch_zip},
+    {"checkpoint: open a legacy pytorch_model.bin", open_torch_legacy},
+    {"checkpoint: open pytorch_model.bin.index.json", open_torch_sharded},
     {"tokenizer.json: load, encode, decode", use_tokenizer_json},
     {"vocab.txt: load, encode, decode", use_vocab_txt},
     {"load report", make_load_report},
@@ -422,6 +440,39 @@ static void make_sharded(const char *name, bool is_right) {
     tern_safetensors_close(tiny);
 }
 
+/* A golden file of torch.save as a folder's `file`. */
+static void make_torch(const char *name, const char *file, const char *golden) {
+    static unsigned char bytes[1 << 16];
+    char path[600];
+    snprintf(path, sizeof path, "%s/golden/torch/%s", TERN_TEST_DATA, golden);
+    FILE *stream = fopen(path, "rb");
+    assert_non_null(stream);
+    const size_t n = fread(bytes, 1, sizeof bytes, stream);
+    fclose(stream);
+    if (mkdir(in_folder(name).text, 0755) != 0) assert_int_equal(errno, EEXIST);
+    snprintf(path, sizeof path, "%s/%s", name, file);
+    test_file_write(folder, path, bytes, n);
+}
+
+static void make_torch_sharded(void) {
+    json_t *weight_map = json_object();
+    const char *const golden[] = {"views.safetensors", "tied.safetensors"}, *const shards[] = {"1.bin", "2.bin"};
+    for (size_t f = 0; f < 2; f++) {
+        char path[600];
+        tern_safetensors *file;
+        snprintf(path, sizeof path, "%s/golden/torch/%s", TERN_TEST_DATA, golden[f]);
+        assert_int_equal(tern_safetensors_open(&file, path, NULL), TERN_OK);
+        for (size_t i = 0; i < tern_safetensors_count(file); i++)
+            json_object_set_new(weight_map, tern_safetensors_get(file, i)->name, json_string(shards[f]));
+        tern_safetensors_close(file);
+    }
+    make_torch("torch-sharded", "1.bin", "views.zip-2.bin");
+    make_torch("torch-sharded", "2.bin", "tied.legacy-2.bin");
+    json_t *index = json_pack("{s:o}", "weight_map", weight_map);
+    assert_int_equal(json_dump_file(index, in_folder("torch-sharded/pytorch_model.bin.index.json").text, 0), 0);
+    json_decref(index);
+}
+
 static const char config[] =
     "{\"model_type\": \"bert\", \"vocab_size\": 120, \"hidden_size\": 12, \"num_hidden_layers\": 1,"
     " \"num_attention_heads\": 3, \"intermediate_size\": 20, \"max_position_embeddings\": 16, \"type_vocab_size\": 2}";
@@ -480,6 +531,9 @@ static int set_up(void **state) {
     make_words();
     make_sharded("sharded", true);
     make_sharded("wrong", false);
+    make_torch("torch-zip", "pytorch_model.bin", "views.zip-2.bin");
+    make_torch("torch-legacy", "pytorch_model.bin", "views.legacy-2.bin");
+    make_torch_sharded();
     return 0;
 }
 
