@@ -41,8 +41,39 @@ static tern_value layer(tern_program *p, const tern_bert_config *c, tern_value x
     return tern__layer_norm(p, tern__add(p, output, x), c->layer_norm_eps, LAYER "full_layer_layer_norm", group, inner);
 }
 
-static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(void *context, const char *name), void *context) {
+static void build_lm_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x, const char *output) {
+    const bool is_tied = tern__config_bool_or(config, "tie_word_embeddings", true);
+    const tern_lm_head head = {.dense = "predictions.dense",
+                               .norm = "predictions.LayerNorm",
+                               .dense_bias = true,
+                               .norm_bias = true,
+                               .activation = c->hidden_act,
+                               .layer_norm_eps = c->layer_norm_eps,
+                               .embedding_size = c->embedding_size,
+                               .vocab_size = c->vocab_size,
+                               .decoder_weight = is_tied ? "embeddings.word_embeddings.weight" : "predictions.decoder.weight",
+                               .decoder_bias = is_tied ? "predictions.bias" : "predictions.decoder.bias"};
+    tern__lm_head_build(p, x, &head, output);
+}
+
+static tern_head build_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x, tern_value pooled) {
+    const bool has_lm = tern__config_has_weight(config, "predictions.dense.weight");
+    switch (config->head) {
+    case TERN_HEAD_PRE_TRAINING:
+        if (!has_lm || pooled.index == 0 || !tern__config_has_weight(config, "sop_classifier.classifier.weight")) return TERN_HEAD_NONE;
+        build_lm_head(p, config, c, x, "prediction_logits");
+        tern__output(p, tern__linear(p, pooled, tern__config_num_labels(config), "sop_classifier.classifier"), "sop_logits");
+        return config->head;
+    case TERN_HEAD_MASKED_LM:
+        if (!has_lm) return TERN_HEAD_NONE;
+        build_lm_head(p, config, c, x, "logits");
+        return config->head;
+    default:
+        return tern__plain_head_build(config, x, pooled);
+    }
+}
+
+static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const albert_config c = read_config(config);
     tern_value x = tern__linear(p, tern__bert_embeddings(p, &c.bert), c.bert.hidden_size, "encoder.embedding_hidden_mapping_in");
     tern__output(p, x, "hidden_states.0");
@@ -53,11 +84,13 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
             tern__output(p, x, "hidden_states.%d", ++n_run);
         }
     tern__output(p, x, "last_hidden_state");
-    if (has_weight(context, "pooler.weight")) {
-        tern_value pooled = tern__linear(p, tern__pool(p, x, TERN_POOL_CLS), c.bert.hidden_size, "pooler");
-        tern__output(p, tern__activation(p, pooled, TERN_OP_TANH), "pooler_output");
+    tern_value pooled = {0};
+    if (tern__config_has_weight(config, "pooler.weight")) {
+        pooled = tern__first_row_dense(p, x, c.bert.hidden_size, TERN_OP_TANH, "pooler");
+        tern__output(p, pooled, "pooler_output");
     }
     *facts = tern__bert_facts(&c.bert, x);
+    facts->head = build_head(p, config, &c.bert, x, pooled);
 }
 
 const tern_arch tern__arch_albert = {

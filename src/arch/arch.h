@@ -11,10 +11,25 @@
 
 #include "program/program.h"
 
+/* What a class has on top of the encoder, by the end of its name. */
+typedef enum tern_head {
+    TERN_HEAD_NONE,                     /* BertModel, or a class that is not known here */
+    TERN_HEAD_PRE_TRAINING,             /* BertForPreTraining */
+    TERN_HEAD_MASKED_LM,                /* BertForMaskedLM */
+    TERN_HEAD_NEXT_SENTENCE_PREDICTION, /* BertForNextSentencePrediction */
+    TERN_HEAD_SEQUENCE_CLASSIFICATION,  /* BertForSequenceClassification */
+    TERN_HEAD_TOKEN_CLASSIFICATION,     /* BertForTokenClassification */
+    TERN_HEAD_QUESTION_ANSWERING,       /* BertForQuestionAnswering */
+    TERN_HEAD_MULTIPLE_CHOICE           /* BertForMultipleChoice */
+} tern_head;
+
 /* config.json under a sticky reader: the first bad key stores its message in the program, later reads return a harmless value. */
 typedef struct tern_config {
     const json_t *json;
     tern_program *program;
+    tern_head head; /* of the class that `architectures` names first */
+    bool (*has_weight)(void *context, const char *name);
+    void *context;
 } tern_config;
 
 /* A key that must be there / that has Hugging Face's default. Sizes are integers of at least 1 (or 0 for _or with fallback 0) and at
@@ -28,6 +43,11 @@ bool tern__config_bool_or(const tern_config *config, const char *key, bool fallb
 const char *tern__config_string_or(const tern_config *config, const char *key, const char *fallback);
 /* hidden_act and its kin: Hugging Face's activation names; INPUT for "linear". */
 tern_op tern__config_activation_or(const tern_config *config, const char *key, const char *fallback);
+
+/* Whether the checkpoint has a weight, for optional parts. */
+bool tern__config_has_weight(const tern_config *config, const char *name);
+/* Labels of a classifier: those of id2label, else num_labels, else 2. */
+int64_t tern__config_num_labels(const tern_config *config);
 
 typedef struct tern_weight_alias { const char *name, *in_checkpoint; } tern_weight_alias;
 
@@ -49,6 +69,7 @@ typedef struct tern_arch_facts {
     int64_t pad_token_id;    /* of TERN_POSITIONS_AFTER_PAD */
     float initializer_range;
     tern_value last_hidden_state;
+    tern_head head; /* that was built */
 } tern_arch_facts;
 
 /* TERN_POSITIONS_AFTER_PAD; max_tokens is what the positions leave. */
@@ -62,13 +83,14 @@ typedef struct tern_arch {
     const char *const *prefixes;         /* of checkpoint names, NULL-terminated; "" among them */
     const tern_weight_alias *aliases;    /* other endings of names, {NULL, NULL}-terminated */
     const char *const *ignored;          /* beginnings of checkpoint names (prefix included) that are known and not needed */
-    /* Write the program: inputs, layers, outputs. `has_weight(context, name)` tells optional parts. */
-    void (*build)(tern_program *program, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(void *context, const char *name), void *context);
+    /* Write the program: inputs, layers, head, outputs. */
+    void (*build)(tern_program *program, const tern_config *config, tern_arch_facts *facts);
 } tern_arch;
 
 /* All architectures of this build, NULL-terminated (registry.c; the list is made by CMake from the file names). */
 const tern_arch *const *tern__arch_records(void);
+/* The head of a class: "BertForMaskedLM" where the encoder's is "BertModel". NULL stands for the encoder. */
+tern_head tern__arch_head(const tern_arch_class *arch_class, const char *architecture);
 /* The record for a model_type, and the class in it; an unknown one fails and lists those known. */
 tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_class, const char *model_type, tern_error *err);
 

@@ -82,6 +82,14 @@ tern_op tern__config_activation_or(const tern_config *config, const char *key, c
     return TERN_OP_INPUT;
 }
 
+bool tern__config_has_weight(const tern_config *config, const char *name) { return config->has_weight(config->context, name); }
+
+int64_t tern__config_num_labels(const tern_config *config) {
+    const json_t *labels = json_object_get(config->json, "id2label");
+    if (json_is_object(labels) && json_object_size(labels) > 0) return (int64_t)json_object_size(labels);
+    return tern__config_size_or(config, "num_labels", 2);
+}
+
 void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config, int64_t pad_token_id) {
     facts->positions = TERN_POSITIONS_AFTER_PAD;
     facts->pad_token_id = pad_token_id;

@@ -3,7 +3,7 @@
  * content; distances share one table of embeddings, bucketed in logarithmic steps. No pooler. The convolution of the xlarge sizes
  * (conv_kernel_size) is not done.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "arch/arch.h"
+#include "arch/common/heads.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -118,9 +118,39 @@ static tern_value layer(tern_program *p, const deberta_config *c, tern_value x, 
     return tern__layer_norm(p, tern__add(p, y, x), c->layer_norm_eps, "encoder.layer.%d.output.LayerNorm", l);
 }
 
-static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts, bool (*has_weight)(void *context, const char *name),
-                  void *context) {
-    (void)has_weight, (void)context;
+/* `legacy` says which of two masked-language heads the checkpoint has. */
+static tern_head build_lm_head(tern_program *p, const tern_config *config, const deberta_config *c, tern_value x) {
+    const bool is_legacy = tern__config_bool_or(config, "legacy", true);
+    const bool is_tied = !is_legacy || tern__config_bool_or(config, "tie_word_embeddings", true);
+    if (!tern__config_has_weight(config, is_legacy ? "cls.predictions.transform.dense.weight" : "lm_predictions.lm_head.dense.weight"))
+        return TERN_HEAD_NONE;
+    const tern_lm_head head = {.dense = is_legacy ? "cls.predictions.transform.dense" : "lm_predictions.lm_head.dense",
+                               .norm = is_legacy ? "cls.predictions.transform.LayerNorm" : "lm_predictions.lm_head.LayerNorm",
+                               .dense_bias = true,
+                               .norm_bias = true,
+                               .activation = c->hidden_act,
+                               .layer_norm_eps = c->layer_norm_eps,
+                               .embedding_size = is_legacy ? c->embedding_size : c->hidden_size,
+                               .vocab_size = c->vocab_size,
+                               .decoder_weight = is_tied ? "embeddings.word_embeddings.weight" : "cls.predictions.decoder.weight",
+                               .decoder_bias = !is_legacy ? "lm_predictions.lm_head.bias"
+                                               : is_tied  ? "cls.predictions.bias"
+                                                          : "cls.predictions.decoder.bias"};
+    tern__lm_head_build(p, x, &head, "logits");
+    return config->head;
+}
+
+static tern_head build_head(tern_program *p, const tern_config *config, const deberta_config *c, tern_value x) {
+    if (config->head == TERN_HEAD_MASKED_LM) return build_lm_head(p, config, c, x);
+    tern_value pooled = {0};
+    const bool pools = config->head == TERN_HEAD_SEQUENCE_CLASSIFICATION || config->head == TERN_HEAD_MULTIPLE_CHOICE;
+    if (pools && tern__config_has_weight(config, "pooler.dense.weight"))
+        pooled = tern__first_row_dense(p, x, tern__config_size_or(config, "pooler_hidden_size", c->hidden_size),
+                                       tern__config_activation_or(config, "pooler_hidden_act", "gelu"), "pooler.dense");
+    return tern__plain_head_build(config, x, pooled);
+}
+
+static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const deberta_config c = read_config(config);
     tern_value x = embeddings(p, &c);
     tern__output(p, x, "hidden_states.0");
@@ -129,7 +159,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts){.hidden_size = c.hidden_size,
+    *facts = (tern_arch_facts) {.hidden_size = c.hidden_size,
                                .num_hidden_layers = c.num_hidden_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,
@@ -137,6 +167,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
                                .type_vocab_size = c.type_vocab_size,
                                .initializer_range = tern__config_float_or(config, "initializer_range", 0.02f),
                                .last_hidden_state = x};
+    facts->head = build_head(p, config, &c, x);
 }
 
 const tern_arch tern__arch_deberta_v2 = {

@@ -1,7 +1,7 @@
 /* distilbert.c - DistilBERT (Sanh et al. 2019, arXiv:1910.01108): DistilBertModel of Hugging Face transformers. BERT's post-norm encoder
  * with names of its own for keys and weights, no token types and no pooler. The norms' eps is fixed.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "arch/arch.h"
+#include "arch/common/heads.h"
 
 #include <math.h>
 
@@ -49,9 +49,30 @@ static tern_value layer(tern_program *p, const distilbert_config *c, tern_value 
     return tern__layer_norm(p, tern__add(p, output, x), LAYER_NORM_EPS, "transformer.layer.%d.output_layer_norm", l);
 }
 
-static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(void *context, const char *name), void *context) {
-    (void)has_weight, (void)context;
+static tern_head build_head(tern_program *p, const tern_config *config, const distilbert_config *c, tern_value x) {
+    tern_value pooled = {0};
+    if (config->head == TERN_HEAD_MASKED_LM && tern__config_has_weight(config, "vocab_transform.weight")) {
+        const bool is_tied = tern__config_bool_or(config, "tie_word_embeddings", true);
+        const tern_lm_head head = {.dense = "vocab_transform",
+                                   .norm = "vocab_layer_norm",
+                                   .dense_bias = true,
+                                   .norm_bias = true,
+                                   .activation = c->activation,
+                                   .layer_norm_eps = LAYER_NORM_EPS,
+                                   .embedding_size = c->dim,
+                                   .vocab_size = c->vocab_size,
+                                   .decoder_weight = is_tied ? "embeddings.word_embeddings.weight" : "vocab_projector.weight",
+                                   .decoder_bias = "vocab_projector.bias"};
+        tern__lm_head_build(p, x, &head, "logits");
+        return config->head;
+    }
+    const bool pools = config->head == TERN_HEAD_SEQUENCE_CLASSIFICATION || config->head == TERN_HEAD_MULTIPLE_CHOICE;
+    if (pools && tern__config_has_weight(config, "pre_classifier.weight"))
+        pooled = tern__first_row_dense(p, x, c->dim, TERN_OP_RELU, "pre_classifier");
+    return tern__plain_head_build(config, x, pooled);
+}
+
+static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const distilbert_config c = read_config(config);
     tern_value x = embeddings(p, &c);
     tern__output(p, x, "hidden_states.0");
@@ -60,13 +81,14 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts){.hidden_size = c.dim,
+    *facts = (tern_arch_facts) {.hidden_size = c.dim,
                                .num_hidden_layers = c.n_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,
                                .max_tokens = c.max_position_embeddings,
                                .initializer_range = tern__config_float_or(config, "initializer_range", 0.02f),
                                .last_hidden_state = x};
+    facts->head = build_head(p, config, &c, x);
 }
 
 const tern_arch tern__arch_distilbert = {

@@ -3,7 +3,7 @@
  * global_attn_every_n_layers-th to all, each kind with a theta of its own. The first layer's attention norm is left out, since the
  * embeddings have just been normed.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "arch/arch.h"
+#include "arch/common/heads.h"
 
 #include <math.h>
 #include <string.h>
@@ -85,9 +85,41 @@ static tern_value mlp(tern_program *p, const modernbert_config *c, tern_value x,
     return tern__linear_bias(p, tern__multiply(p, input, gate), c->hidden_size, c->mlp_bias, "layers.%d.mlp.Wo", l);
 }
 
-static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(void *context, const char *name), void *context) {
-    (void)has_weight, (void)context;
+/* Every head starts with the same linear, activation and norm. */
+static tern_head build_head(tern_program *p, const tern_config *config, const modernbert_config *c, tern_value x) {
+    const bool dense_bias = tern__config_bool_or(config, "classifier_bias", false);
+    const tern_op activation = tern__config_activation_or(config, "classifier_activation", "gelu");
+    if (config->head == TERN_HEAD_NONE || !tern__config_has_weight(config, "head.dense.weight")) return TERN_HEAD_NONE;
+    if (config->head == TERN_HEAD_MASKED_LM) {
+        const bool is_tied = tern__config_bool_or(config, "tie_word_embeddings", true);
+        const tern_lm_head head = {.dense = "head.dense",
+                                   .norm = "head.norm",
+                                   .dense_bias = dense_bias,
+                                   .norm_bias = c->norm_bias,
+                                   .activation = activation,
+                                   .layer_norm_eps = c->norm_eps,
+                                   .embedding_size = c->hidden_size,
+                                   .vocab_size = c->vocab_size,
+                                   .decoder_weight = is_tied ? "embeddings.tok_embeddings.weight" : "decoder.weight",
+                                   .decoder_bias = tern__config_bool_or(config, "decoder_bias", true) ? "decoder.bias" : NULL};
+        tern__lm_head_build(p, x, &head, "logits");
+        return config->head;
+    }
+    if (config->head == TERN_HEAD_PRE_TRAINING || config->head == TERN_HEAD_NEXT_SENTENCE_PREDICTION) return TERN_HEAD_NONE;
+    if (config->head == TERN_HEAD_SEQUENCE_CLASSIFICATION || config->head == TERN_HEAD_MULTIPLE_CHOICE) {
+        const char *pooling = tern__config_string_or(config, "classifier_pooling", "cls");
+        if (strcmp(pooling, "cls") != 0 && strcmp(pooling, "mean") != 0)
+            tern__program_fail(p, TERN_E_CONFIG, "config.json: \"classifier_pooling\" is \"%.60s\"; known are cls and mean", pooling);
+        x = tern__pool(p, x, strcmp(pooling, "mean") == 0 ? TERN_POOL_MEAN : TERN_POOL_CLS);
+    }
+    x = tern__activation(p, tern__linear_bias(p, x, c->hidden_size, dense_bias, "head.dense"), activation);
+    x = tern__layer_norm_bias(p, x, c->norm_eps, c->norm_bias, "head.norm");
+    if (config->head == TERN_HEAD_QUESTION_ANSWERING) tern__qa_outputs_build(p, x, "classifier");
+    else tern__classifier_build(p, x, config->head == TERN_HEAD_MULTIPLE_CHOICE ? 1 : tern__config_num_labels(config), "classifier");
+    return config->head;
+}
+
+static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const modernbert_config c = read_config(config);
     tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), c.vocab_size, c.hidden_size, "embeddings.tok_embeddings");
     x = tern__layer_norm_bias(p, x, c.norm_eps, c.norm_bias, "embeddings.norm");
@@ -100,13 +132,14 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     x = tern__layer_norm_bias(p, x, c.norm_eps, c.norm_bias, "final_norm");
     tern__output(p, x, "hidden_states.%lld", (long long)c.num_hidden_layers);
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts){.hidden_size = c.hidden_size,
+    *facts = (tern_arch_facts) {.hidden_size = c.hidden_size,
                                .num_hidden_layers = c.num_hidden_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,
                                .max_tokens = c.max_position_embeddings,
                                .initializer_range = tern__config_float_or(config, "initializer_range", 0.02f),
                                .last_hidden_state = x};
+    facts->head = build_head(p, config, &c, x);
 }
 
 const tern_arch tern__arch_modernbert = {

@@ -31,8 +31,7 @@ static tern_value layer(tern_program *p, const tern_bert_config *c, tern_value x
     return tern__layer_norm(p, tern__add(p, output, x), c->layer_norm_eps, "encoder.layer.%d.output.LayerNorm", l);
 }
 
-static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                  bool (*has_weight)(void *context, const char *name), void *context) {
+static void build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const tern_bert_config c = tern__bert_config_read(config);
     const int64_t n_buckets = tern__config_size_or(config, "relative_attention_num_buckets", N_BUCKETS);
     if (n_buckets != N_BUCKETS)
@@ -45,10 +44,11 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
-    tern__bert_pooler(p, &c, x, has_weight, context);
+    tern_value pooled = tern__bert_pooler(config, &c, x);
     *facts = tern__bert_facts(&c, x);
     facts->type_vocab_size = 0;
     tern__positions_after_pad(facts, config, PAD_TOKEN_ID);
+    facts->head = tern__roberta_head_build(config, &c, x, pooled);
 }
 
 const tern_arch tern__arch_mpnet = {

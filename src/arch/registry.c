@@ -32,3 +32,21 @@ tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_
     return TERN_FAIL(err, TERN_E_UNSUPPORTED, "config.json: model_type \"%.60s\" is not known to this version; known are: %s", model_type,
                      known);
 }
+
+tern_head tern__arch_head(const tern_arch_class *arch_class, const char *architecture) {
+    static const struct {
+        const char *ending;
+        tern_head head;
+    } heads[] = {{"ForPreTraining", TERN_HEAD_PRE_TRAINING},
+                 {"ForMaskedLM", TERN_HEAD_MASKED_LM},
+                 {"ForNextSentencePrediction", TERN_HEAD_NEXT_SENTENCE_PREDICTION},
+                 {"ForSequenceClassification", TERN_HEAD_SEQUENCE_CLASSIFICATION},
+                 {"ForTokenClassification", TERN_HEAD_TOKEN_CLASSIFICATION},
+                 {"ForQuestionAnswering", TERN_HEAD_QUESTION_ANSWERING},
+                 {"ForMultipleChoice", TERN_HEAD_MULTIPLE_CHOICE}};
+    const size_t n_stem = strlen(arch_class->base_class) - strlen("Model");
+    if (architecture == NULL || strncmp(architecture, arch_class->base_class, n_stem) != 0) return TERN_HEAD_NONE;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strcmp(architecture + n_stem, heads[i].ending) == 0) return heads[i].head;
+    return TERN_HEAD_NONE;
+}

@@ -4,13 +4,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/bert_encoder.h"
 
-void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_facts *facts,
-                         bool (*has_weight)(void *context, const char *name), void *context) {
+void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const tern_bert_config c = tern__bert_config_read(config);
     tern_value x = tern__bert_layers(p, &c, tern__bert_embeddings(p, &c));
-    tern__bert_pooler(p, &c, x, has_weight, context);
+    tern_value pooled = tern__bert_pooler(config, &c, x);
     *facts = tern__bert_facts(&c, x);
     tern__positions_after_pad(facts, config, tern__config_id_or(config, "pad_token_id", 1));
+    facts->head = tern__roberta_head_build(config, &c, x, pooled);
 }
 
 const tern_arch tern__arch_roberta = {

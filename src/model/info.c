@@ -4,15 +4,28 @@
 
 #include <stdlib.h>
 
+/* Hugging Face's names of what the folder's modules and head are for. */
+static const char *const *tasks_of(const tern_folder *folder) {
+    static const char *const features[] = {"feature-extraction", NULL};
+    static const char *const sentences[] = {"feature-extraction", "sentence-similarity", NULL};
+    static const char *const heads[][3] = {[TERN_HEAD_PRE_TRAINING] = {"feature-extraction", NULL},
+                                           [TERN_HEAD_MASKED_LM] = {"feature-extraction", "fill-mask", NULL},
+                                           [TERN_HEAD_NEXT_SENTENCE_PREDICTION] = {"feature-extraction", NULL},
+                                           [TERN_HEAD_SEQUENCE_CLASSIFICATION] = {"feature-extraction", "text-classification", NULL},
+                                           [TERN_HEAD_TOKEN_CLASSIFICATION] = {"feature-extraction", "token-classification", NULL},
+                                           [TERN_HEAD_QUESTION_ANSWERING] = {"feature-extraction", "question-answering", NULL},
+                                           [TERN_HEAD_MULTIPLE_CHOICE] = {"feature-extraction", "multiple-choice", NULL}};
+    if (folder->modules.is_present) return sentences;
+    return folder->facts.head == TERN_HEAD_NONE ? features : heads[folder->facts.head];
+}
+
 tern_model_info tern_model_get_info(const tern_model *model) {
     static const char *const pools[] = {"cls", "mean", "max"};
-    static const char *const tasks[] = {"feature-extraction", NULL};
-    static const char *const sentence_tasks[] = {"feature-extraction", "sentence-similarity", NULL};
     const tern_folder *folder = &model->folder;
     const tern_device_properties device = model->device->properties(model->opened);
     return (tern_model_info){.model_type = folder->arch_class->model_type,
                              .architecture = folder->architecture,
-                             .tasks = folder->modules.is_present ? sentence_tasks : tasks,
+                             .tasks = tasks_of(folder),
                              .n_parameters = model->n_parameters,
                              .checkpoint_dtype = model->checkpoint_dtype,
                              .checkpoint_bytes = (int64_t)tern__checkpoint_bytes(folder->checkpoint),

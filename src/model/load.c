@@ -61,9 +61,13 @@ static bool query_weight(void *context, const char *name) {
 
 static tern_status build_program(tern_folder *folder, const char *path, tern_error *err) {
     TERN_TRY(tern__program_new(&folder->program, err));
-    const tern_config config = {.json = folder->config, .program = folder->program};
     weight_query query = {.arch = folder->arch, .checkpoint = folder->checkpoint};
-    folder->arch->build(folder->program, &config, &folder->facts, query_weight, &query);
+    const tern_config config = {.json = folder->config,
+                                .program = folder->program,
+                                .head = tern__arch_head(folder->arch_class, folder->architecture),
+                                .has_weight = query_weight,
+                                .context = &query};
+    folder->arch->build(folder->program, &config, &folder->facts);
     folder->n_outputs = folder->program->n_outputs;
     add_embedding_outputs(folder->program, folder->facts.last_hidden_state);
     const tern_status status = tern__program_finish(folder->program, err);

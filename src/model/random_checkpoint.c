@@ -152,11 +152,13 @@ static tern_status prepare_folder(const char *folder, tern_error *err) {
 
 static bool every_weight(void *context, const char *name) { return (void)context, (void)name, true; }
 
-static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, tern_program *program, const char *config_path, uint64_t seed,
+static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, const tern_arch_class *arch_class, tern_program *program, const char *config_path, uint64_t seed,
                                     const char *folder, tern_error *err) {
-    const tern_config config = {.json = json, .program = program};
+    const char *architecture = json_string_value(json_array_get(json_object_get(json, "architectures"), 0));
+    const tern_config config = {
+        .json = json, .program = program, .head = tern__arch_head(arch_class, architecture), .has_weight = every_weight};
     tern_arch_facts facts;
-    arch->build(program, &config, &facts, every_weight, NULL);
+    arch->build(program, &config, &facts);
     const tern_status status = tern__program_finish(program, err);
     if (status != TERN_OK) return tern__fail_prefix(err, status, config_path);
     TERN_TRY(prepare_folder(folder, err));
@@ -172,7 +174,7 @@ tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const c
     TERN_TRY(tern__config_load(&config, &arch, &arch_class, config_path, err));
     tern_program *program = NULL;
     tern_status status = tern__program_new(&program, err);
-    if (status == TERN_OK) status = write_checkpoint(config, arch, program, config_path, seed, folder, err);
+    if (status == TERN_OK) status = write_checkpoint(config, arch, arch_class, program, config_path, seed, folder, err);
     tern__program_free(program);
     json_decref(config);
     return status;

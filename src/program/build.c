@@ -224,6 +224,16 @@ tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_fe
     return y;
 }
 
+tern_value tern__linear_named(tern_program *program, tern_value x, int64_t out_features, const char *weight, const char *bias) {
+    if (!check_value(program, TERN_OP_LINEAR, x, false) || !check_width(program, TERN_OP_LINEAR, out_features)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    tern_node node = {.op = TERN_OP_LINEAR, .n_inputs = 1, .inputs = {x}, .n_weights = 2};
+    node.weights[0] = declare_weight(program, weight, "", 2, out_features, info.width);
+    node.weights[1] = bias != NULL ? declare_weight(program, bias, "", 1, out_features, 0) : TERN_NO_WEIGHT;
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, info.space, out_features, false);
+}
+
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op) {
     if (op == TERN_OP_INPUT) return x;
     if (!check_value(program, op, x, false)) return (tern_value){0};

@@ -126,6 +126,8 @@ tern_value tern__linear(tern_program *program, tern_value x, int64_t out_feature
 /* The same, `name`.bias only when has_bias. */
 tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_features, bool has_bias, const char *name, ...)
     __attribute__((format(printf, 5, 6)));
+/* The same under full names, which another op may share; bias NULL: none. */
+tern_value tern__linear_named(tern_program *program, tern_value x, int64_t out_features, const char *weight, const char *bias);
 /* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH; INPUT stands for the identity and returns x. */
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op);
 tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width);

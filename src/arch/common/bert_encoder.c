@@ -68,15 +68,39 @@ tern_value tern__bert_layers(tern_program *p, const tern_bert_config *c, tern_va
     return x;
 }
 
-void tern__bert_pooler(tern_program *p, const tern_bert_config *c, tern_value last_hidden_state,
-                       bool (*has_weight)(void *context, const char *name), void *context) {
-    if (!has_weight(context, "pooler.dense.weight")) return;
-    tern_value pooled = tern__linear(p, tern__pool(p, last_hidden_state, TERN_POOL_CLS), c->hidden_size, "pooler.dense");
-    tern__output(p, tern__activation(p, pooled, TERN_OP_TANH), "pooler_output");
+tern_value tern__bert_pooler(const tern_config *config, const tern_bert_config *c, tern_value last_hidden_state) {
+    if (!tern__config_has_weight(config, "pooler.dense.weight")) return (tern_value){0};
+    tern_value pooled = tern__first_row_dense(config->program, last_hidden_state, c->hidden_size, TERN_OP_TANH, "pooler.dense");
+    tern__output(config->program, pooled, "pooler_output");
+    return pooled;
+}
+
+tern_head tern__roberta_head_build(const tern_config *config, const tern_bert_config *c, tern_value last_hidden_state, tern_value pooled) {
+    tern_program *p = config->program;
+    if (config->head == TERN_HEAD_MASKED_LM && tern__config_has_weight(config, "lm_head.dense.weight")) {
+        const bool is_tied = tern__config_bool_or(config, "tie_word_embeddings", true);
+        const tern_lm_head head = {.dense = "lm_head.dense",
+                                   .norm = "lm_head.layer_norm",
+                                   .dense_bias = true,
+                                   .norm_bias = true,
+                                   .activation = TERN_OP_GELU,
+                                   .layer_norm_eps = c->layer_norm_eps,
+                                   .embedding_size = c->hidden_size,
+                                   .vocab_size = c->vocab_size,
+                                   .decoder_weight = is_tied ? "embeddings.word_embeddings.weight" : "lm_head.decoder.weight",
+                                   .decoder_bias = is_tied ? "lm_head.bias" : "lm_head.decoder.bias"};
+        tern__lm_head_build(p, last_hidden_state, &head, "logits");
+        return config->head;
+    }
+    if (config->head != TERN_HEAD_SEQUENCE_CLASSIFICATION) return tern__plain_head_build(config, last_hidden_state, pooled);
+    if (!tern__config_has_weight(config, "classifier.dense.weight")) return TERN_HEAD_NONE;
+    tern_value x = tern__first_row_dense(p, last_hidden_state, c->hidden_size, TERN_OP_TANH, "classifier.dense");
+    tern__classifier_build(p, x, tern__config_num_labels(config), "classifier.out_proj");
+    return config->head;
 }
 
 tern_arch_facts tern__bert_facts(const tern_bert_config *c, tern_value last_hidden_state) {
-    return (tern_arch_facts){.hidden_size = c->hidden_size,
+    return (tern_arch_facts) {.hidden_size = c->hidden_size,
                              .num_hidden_layers = c->num_hidden_layers,
                              .vocab_size = c->vocab_size,
                              .max_position_embeddings = c->max_position_embeddings,

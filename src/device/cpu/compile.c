@@ -282,27 +282,51 @@ static void pack_tables(const tern_cpu_compiled *c, int32_t n, size_t thread, si
     }
 }
 
+/* An earlier node may own the weights that a needed one shares. */
+static bool is_to_pack(const tern_cpu_compiled *c, int32_t n) {
+    if (c->steps[n].is_shared || c->steps[n].is_packed) return false;
+    for (int32_t m = n; m < c->program->n_nodes; m++)
+        if (c->needed[m] && (m == n || (c->steps[m].is_shared && find_packed(c->program, m) == n))) return true;
+    return false;
+}
+
 /* Each thread packs every n_threads-th panel. */
 static void pack_share(void *argument, int thread) {
     const tern_cpu_compiled *c = argument;
     const size_t n_threads = (size_t)tern__thread_pool_size(c->device->pool);
     size_t turn = 0;
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
-        if (c->steps[n].is_shared) continue;
+        if (!is_to_pack(c, n)) continue;
         for (size_t p = 0; p < c->steps[n].n_panels; p++)
             if (turn++ % n_threads == (size_t)thread) pack_panel(c, n, p);
         if (has_table(&c->program->nodes[n])) pack_tables(c, n, (size_t)thread, n_threads, &turn);
     }
 }
 
-static tern_status pack_weights(tern_cpu_compiled *c, tern_error *err) {
+static tern_status place_packed(tern_cpu_compiled *c, tern_error *err) {
     size_t total;
     if (!place_weights(c, &total)) return TERN_FAIL(err, TERN_E_MEMORY, "cpu: the packed weights are larger than any memory");
     c->packed = tern__cpu_alloc(c->packed_bytes);
     if (c->packed == NULL) return TERN_FAIL_MEMORY(err, c->packed_bytes);
     place_weights(c, &total);
-    tern__thread_pool_run(c->device->pool, pack_share, c);
     return TERN_OK;
+}
+
+void tern__cpu_pack_needed(tern_cpu_compiled *c) {
+    bool has_work = false;
+    for (int32_t n = 0; n < c->program->n_nodes && !has_work; n++) has_work = is_to_pack(c, n);
+    if (!has_work) return;
+    tern__thread_pool_run(c->device->pool, pack_share, c);
+    for (int32_t n = 0; n < c->program->n_nodes; n++)
+        if (is_to_pack(c, n)) c->steps[n].is_packed = true;
+}
+
+/* What the encoder needs, so that only a head is packed later, in the first run that asks for it. */
+static void pack_encoder(tern_cpu_compiled *c) {
+    const int32_t encoder = tern__program_find_output(c->program, "last_hidden_state");
+    memset(c->needed, 1, (size_t)c->program->n_nodes);
+    if (encoder >= 0) tern__program_mark_needed(c->program, &encoder, 1, c->needed);
+    tern__cpu_pack_needed(c);
 }
 
 /* ---- The whole ---- */
@@ -319,7 +343,8 @@ static tern_status compile_into(tern_cpu_compiled *c, tern_dtype dtype, tern_err
     if (c->steps == NULL || c->phases == NULL || c->needed == NULL || c->wanted == NULL || c->slot_offsets == NULL)
         return TERN_FAIL_MEMORY(err, n_nodes * (sizeof *c->steps + sizeof *c->phases));
     make_phases(c);
-    TERN_TRY(pack_weights(c, err));
+    TERN_TRY(place_packed(c, err));
+    pack_encoder(c);
     return tern__cpu_fold(c, err);
 }
 

@@ -20,6 +20,7 @@ typedef struct tern_cpu_step {
     int32_t reach;       /* of a relative bias: distances beyond have the last one's */
     size_t n_panels;
     bool is_shared;      /* an earlier step packs them */
+    bool is_packed;      /* heads are packed when they are first asked for; until then they have addresses, and no memory */
     float *folded;       /* disentangled attention: the block of the tables; freed by tern__cpu_unfold, like rows_by_distance */
     float *table_keys, *table_queries; /* [n_rows][width]; NULL: without */
     int32_t *rows_by_distance;         /* [2 reach + 1] */
@@ -59,6 +60,9 @@ void tern__cpu_gemm(const tern_kernels *kernels, const tern_gemm *g, size_t n_ro
 
 /* compile.c: rows panel * nr ... of a linear node's weight [.., k], turned, with their biases. */
 void tern__cpu_pack_panel(const tern_program *program, const tern_node *node, size_t k, size_t nr, size_t panel, float *to, float *bias);
+
+/* Pack what is needed (nodes of c->needed) and not packed yet. */
+void tern__cpu_pack_needed(tern_cpu_compiled *c);
 
 /* fold.c: compute what depends on weights alone; release it. */
 tern_status tern__cpu_fold(tern_cpu_compiled *c, tern_error *err);

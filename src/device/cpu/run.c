@@ -403,6 +403,7 @@ tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_ru
     TERN_TRY(hold_workspace(c, run.layout.total, err));
     prepare(&run);
     mark_needed(&run);
+    tern__cpu_pack_needed(c);
     tern__thread_pool_run(c->device->pool, run_region, &run);
     return TERN_OK;
 }
