@@ -450,8 +450,9 @@ static void make_torch(const char *name, const char *file, const char *golden) {
     const size_t n = fread(bytes, 1, sizeof bytes, stream);
     fclose(stream);
     if (mkdir(in_folder(name).text, 0755) != 0) assert_int_equal(errno, EEXIST);
-    snprintf(path, sizeof path, "%s/%s", name, file);
-    test_file_write(folder, path, bytes, n);
+    char name_in_folder[64];
+    snprintf(name_in_folder, sizeof name_in_folder, "%s/%s", name, file);
+    test_file_write(folder, name_in_folder, bytes, n);
 }
 
 static void make_torch_sharded(void) {
