@@ -128,8 +128,9 @@ tern_status tern_tokenizer_decode(char **out, size_t *n_bytes, const tern_tokeni
         if (skip_special_tokens && tern__added_tokens_is_special(&tokenizer->added_tokens, token)) continue;
         tokens[n_tokens++] = token;
     }
-    tern_status status = tern__decoder_join(out, &tokenizer->decoder, tokens, n_tokens, err);
+    size_t length;
+    tern_status status = tern__decoder_join(out, &length, &tokenizer->decoder, tokens, n_tokens, err);
     free(tokens);
-    if (status == TERN_OK && n_bytes) *n_bytes = strlen(*out);
+    if (status == TERN_OK && n_bytes) *n_bytes = length;
     return status;
 }

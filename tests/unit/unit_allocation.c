@@ -12,6 +12,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "hub/cache.h"
+#include "hub/listing.h"
 #include "store/checkpoint.h"
 
 /* ---- An allocator that can fail ---- */
@@ -249,6 +251,43 @@ static tern_status init_checkpoint(tern_error *err) {
     return status;
 }
 
+#define HUB_COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+/* A sentence-transformers model in parts, found by the list that huggingface_hub leaves. */
+static tern_status find_in_hub_cache(tern_error *err) {
+    test_path cache = in_folder("hub");
+    tern_hub_options options = tern_hub_options_default();
+    options.cache_folder = cache.text;
+    options.offline = true;
+    char *found;
+    TERN_TRY(tern_hub_find(&found, "org/name", &options, err));
+    if (!strstr(found, "org--name/snapshots/" HUB_COMMIT)) wrong = "another folder is found";
+    tern_free(found);
+    return TERN_OK;
+}
+
+static tern_status parse_hub_list(tern_error *err) {
+    static const char sibling[] = "{\"rfilename\":\"folder/file-%03d.json\",\"size\":%d,\"blobId\":\"" HUB_COMMIT "\"}%s";
+    static char answer[4096]; /* so few files that qsort needs no memory */
+    int n = snprintf(answer, sizeof answer, "{\"sha\":\"" HUB_COMMIT "\",\"siblings\":[");
+    for (int i = 29; i >= 0; i--) n += snprintf(answer + n, sizeof answer - (size_t)n, sibling, i, i, i > 0 ? "," : "]}");
+    tern_hub_listing listing;
+    TERN_TRY(tern__hub_listing_parse(&listing, answer, (size_t)n, "answer", err));
+    const tern_hub_file *file = tern__hub_listing_find(&listing, "folder/file-012.json");
+    if (!file || file->n_bytes != 12) wrong = "a file is not listed";
+    tern__hub_listing_free(&listing);
+    return TERN_OK;
+}
+
+static tern_status read_hub_environment(tern_error *err) {
+    setenv("HF_HOME", in_folder("home").text, 1);
+    tern_hub_options options;
+    TERN_TRY(tern_hub_options_from_environment(&options, err));
+    if (strcmp(options.cache_folder, in_folder("home/hub").text) != 0 || strcmp(options.token, "hf_abc") != 0) wrong = "other settings";
+    tern_hub_options_free(&options);
+    return TERN_OK;
+}
+
 typedef struct scenario {
     const char *name;
     tern_status (*run)(tern_error *err);
@@ -271,6 +310,9 @@ static const scenario scenarios[] = {
     {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
     {"model: load and forward with folded tables", run_deberta},
     {"random checkpoint", init_checkpoint},
+    {"hub: find in the cache", find_in_hub_cache},
+    {"hub: list of files", parse_hub_list},
+    {"hub: settings from the environment", read_hub_environment},
 };
 
 /* ---- The loop ---- */
@@ -450,8 +492,9 @@ static void make_torch(const char *name, const char *file, const char *golden) {
     const size_t n = fread(bytes, 1, sizeof bytes, stream);
     fclose(stream);
     if (mkdir(in_folder(name).text, 0755) != 0) assert_int_equal(errno, EEXIST);
-    snprintf(path, sizeof path, "%s/%s", name, file);
-    test_file_write(folder, path, bytes, n);
+    char name_in_folder[64];
+    snprintf(name_in_folder, sizeof name_in_folder, "%s/%s", name, file);
+    test_file_write(folder, name_in_folder, bytes, n);
 }
 
 static void make_torch_sharded(void) {
@@ -517,6 +560,30 @@ static void make_modules(void) {
 }
 
 /* The state of the group stays empty, so that each test gets its own, the scenario. */
+static void make_hub(void) {
+    static const char *const names[] = {"config.json", "vocab.txt", "1.safetensors", "2.safetensors", "1_Pooling/config.json"};
+    char path[256];
+    tern_error err;
+#define HUB_SNAPSHOT "hub/models--org--name/snapshots/" HUB_COMMIT "/"
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, HUB_SNAPSHOT "%s", names[i]);
+        if (tern__hub_make_folders(in_folder(path).text, &err) != TERN_OK) fail_msg("%s", err.message);
+        write_text(path, "{}");
+    }
+    write_text(HUB_SNAPSHOT "modules.json", "[{\"path\": \"\"}, {\"path\": \"1_Pooling\"}]");
+    write_text(HUB_SNAPSHOT "model.safetensors.index.json", "{\"weight_map\": {\"a\": \"1.safetensors\", \"b\": \"2.safetensors\"}}");
+    for (int i = 0; i < 2; i++) {
+        static const char *const others[] = {"hub/models--org--name/refs/main", "hub/models--org--name/trees/" HUB_COMMIT ".json"};
+        if (tern__hub_make_folders(in_folder(others[i]).text, &err) != TERN_OK) fail_msg("%s", err.message);
+    }
+    write_text("hub/models--org--name/refs/main", HUB_COMMIT);
+    write_text("hub/models--org--name/trees/" HUB_COMMIT ".json",
+               "{\"format_version\": 1, \"files\": {\"config.json\": {}, \"vocab.txt\": {}, \"1.safetensors\": {}, \"2.safetensors\": {},"
+               "\"modules.json\": {}, \"1_Pooling/config.json\": {}, \"model.safetensors.index.json\": {}}}");
+    assert_int_equal(mkdir(in_folder("home").text, 0755), 0);
+    write_text("home/token", "hf_abc\n");
+}
+
 static int set_up(void **state) {
     (void)state;
     void *made;
@@ -534,6 +601,7 @@ static int set_up(void **state) {
     make_torch("torch-zip", "pytorch_model.bin", "views.zip-2.bin");
     make_torch("torch-legacy", "pytorch_model.bin", "views.legacy-2.bin");
     make_torch_sharded();
+    make_hub();
     return 0;
 }
 
