@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """golden.py - write tests/golden: reference outputs of transformers and sentence-transformers in float32, on the CPU.
 
-    python scripts/golden.py --model models/all-MiniLM-L6-v2 [--only minilm|tiny|arch]
+    python scripts/golden.py --model models/all-MiniLM-L6-v2 [--only minilm|tiny|arch|heads]
 
 minilm/texts.json          the texts, made of tests/golden/sentences.json
 minilm/golden.safetensors  sequences packed one after the other, as row_start tells; see the function minilm
 tiny/CASE/                 a little random checkpoint, inputs.safetensors, outputs.safetensors; see the function tiny_case: BERT in
                            many forms, and three odd configurations of each other model_type
+heads/CLASS-N/             the same for the classes with heads; outputs.safetensors has what the head gives
 
 Needs torch, transformers, sentence-transformers, tokenizers (the versions used are written into the files). The tests need none of
 them: they read the files. SPDX-License-Identifier: Apache-2.0
@@ -221,7 +222,7 @@ VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"),
          *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]
 
 
-def randomise(model, generator):
+def randomise(model, generator, table=1.0):
     """Weights large enough that every op matters: linear ones keep the size of a row, norms and biases are not trivial. Pre-norm layers
     add to rows that nothing norms, so theirs are smaller: the bound of the parity test is absolute, for values of a few units."""
     gain = 0.7 if model.config.model_type == "modernbert" else 1.5
@@ -232,20 +233,20 @@ def randomise(model, generator):
         elif name.endswith("bias"):
             parameter.copy_(0.2 * noise)
         elif name.endswith("embeddings.weight"):
-            parameter.copy_(noise)
+            parameter.copy_(noise * table)
         else:
             parameter.copy_(noise * parameter.shape[1] ** -0.5 * gain)
 
 
-def tiny_inputs(lengths, config, generator):
-    """One row a length: row 1 has a hole, row 2 is padded on the left, the others on the right. Ids and types under a 0 of the mask are
+def tiny_inputs(lengths, config, generator, left=2):
+    """One row a length: row 1 has a hole, row `left` is padded on the left, the others on the right. Ids and types under a 0 of the mask are
     random too: they must not matter, but where they make positions."""
     batch, width = len(lengths), max(lengths)
     ids = torch.randint(0, config.vocab_size, (batch, width), generator=generator)
     n_types = getattr(config, "type_vocab_size", 0)
     mask = torch.zeros(batch, width, dtype=torch.int64)
     for row, length in enumerate(lengths):
-        if row == 2:
+        if row == left:
             mask[row, width - length:] = 1
         else:
             mask[row, :length] = 1
@@ -295,13 +296,98 @@ def architecture_cases(number):
             settings = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": 40, **settings}
             lengths = settings.pop("tokens", LENGTHS)
             config = getattr(transformers, config_class)(**settings)
-            # Every key of its own, as transformers writes them; not the hundred of all configurations.
-            keys = config.to_dict().keys() - transformers.PreTrainedConfig().to_dict().keys() | {"model_type"}
-            tiny_case(f"{model_type}-{count}", getattr(transformers, model_class), config, sorted(keys), number, lengths, None)
+            tiny_case(f"{model_type}-{count}", getattr(transformers, model_class), config, own_keys(config), number, lengths, None)
             number += 1
 
 
+# What three configurations of a head's class are made of: those of HEAD_SIZES for its config class, labels, and whether the table of words
+# is the decoder too.
+HEADS = ["ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
+         "ForPreTraining", "ForNextSentencePrediction"]
+HEAD_LABELS = [dict(), dict(id2label={0: "one"}, label2id={"one": 0}), dict(id2label=dict(enumerate("abcde")),
+                                                                            label2id={c: i for i, c in enumerate("abcde")})]
+HEAD_SIZES = [(12, 3, 2, 19), (10, 1, 1, 16), (14, 7, 1, 9)]  # hidden size, heads, layers, intermediate size
+HEAD_SETTINGS = {
+    "bert": [dict(), dict(hidden_act="relu"), dict()],
+    "roberta": [dict(type_vocab_size=1), dict(), dict(type_vocab_size=1)],
+    "camembert": [dict(type_vocab_size=1), dict(type_vocab_size=1), dict(type_vocab_size=1)],
+    "xlm-roberta": [dict(type_vocab_size=1), dict(type_vocab_size=1), dict(layer_norm_eps=1e-5)],
+    "electra": [dict(embedding_size=8), dict(embedding_size=10), dict(embedding_size=6, summary_activation="tanh")],
+    "distilbert": [dict(), dict(activation="relu"), dict()],
+    "albert": [dict(embedding_size=8), dict(embedding_size=10, hidden_act="gelu"), dict(embedding_size=5)],
+    "mpnet": [dict(), dict(hidden_act="relu"), dict(layer_norm_eps=1e-5)],
+    "deberta-v2": [dict(relative_attention=True, position_buckets=6, share_att_key=True, norm_rel_ebd="layer_norm", pos_att_type="p2c|c2p",
+                        position_biased_input=False, legacy=False),
+                   dict(relative_attention=True, pos_att_type="c2p", pooler_hidden_act="tanh"), dict(embedding_size=6)],
+    "modernbert": [dict(pad_token_id=0, local_attention=4), dict(pad_token_id=0, classifier_pooling="mean", classifier_bias=True, norm_bias=True),
+                   dict(pad_token_id=0, classifier_activation="relu", decoder_bias=False)],
+}
+HEAD_LENGTHS = (9, 6, 1)
+
+
+def head_config(model_type, config_class, number):
+    hidden, heads, layers, intermediate = HEAD_SIZES[number]
+    sizes = (dict(dim=hidden, n_heads=heads, n_layers=layers, hidden_dim=intermediate) if model_type == "distilbert" else
+             dict(hidden_size=hidden, num_attention_heads=heads, num_hidden_layers=layers, intermediate_size=intermediate))
+    return getattr(transformers, config_class)(vocab_size=23, max_position_embeddings=24, **sizes, **HEAD_SETTINGS[model_type][number],
+                                               **HEAD_LABELS[number], tie_word_embeddings=number != 1)
+
+
+def head_cases(seed):
+    classes = {"bert": ("BertConfig", "BertModel"), **{k: v[:2] for k, v in ARCHITECTURES.items()}}
+    for model_type, (config_class, base_class) in classes.items():
+        for ending in HEADS:
+            model_class = getattr(transformers, base_class.removesuffix("Model") + ending, None)
+            for number in range(3 if model_class else 0):
+                head_case(model_class, head_config(model_type, config_class, number), f"{model_class.__name__}-{number + 1}", seed)
+                seed += 1
+
+
+@torch.inference_mode()
+def head_case(model_class, config, name, seed):
+    """outputs.safetensors: what transformers' class gives beside the hidden states. Rows of MultipleChoice are given and told one by one.
+    Results of tokens are zeros where the mask is 0; row 2 is not padded on the left, since those of sequences are of column 0."""
+    config.architectures = [model_class.__name__]
+    if model_class.__name__.endswith("QuestionAnswering"):
+        config.num_labels = 2
+    generator = torch.Generator().manual_seed(seed)
+    model = model_class._from_config(config, attn_implementation="eager").eval()
+    randomise(model, generator, table=0.5)  # the table of words is a decoder too: logits of a few units
+    inputs = tiny_inputs(HEAD_LENGTHS, config, generator, left=None)
+    mask = inputs["attention_mask"].bool()
+    is_choice = model_class.__name__.endswith("MultipleChoice")
+    out = model(**{k: v[:, None] if is_choice else v for k, v in inputs.items()})
+    outputs = {k: v for k, v in out.items() if k.endswith("logits")}
+    for key, value in outputs.items():
+        if value.ndim >= 2 and value.shape[1] == mask.shape[1]:
+            outputs[key] = torch.where(mask if value.ndim == 2 else mask[..., None], value, 0.0)
+    write_case(GOLDEN / "heads" / name, config, own_keys(config) + HEAD_KEYS, model, inputs, outputs, seed, float("nan"), None)
+
+
 LENGTHS = (13, 11, 7, 1, 4)
+HEAD_KEYS = ["id2label", "label2id", "tie_word_embeddings"]
+
+
+def own_keys(config):
+    """Every key of its own, as transformers writes them; not the hundred of all configurations."""
+    return sorted(config.to_dict().keys() - transformers.PreTrainedConfig().to_dict().keys() | {"model_type"})
+
+
+def write_case(folder, config, keys, model, inputs, outputs, seed, own_error, special):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    values = config.to_dict()
+    (folder / "config.json").write_text(json.dumps({k: values[k] for k in ("architectures", *keys) if k in values}, indent=1) + "\n")
+    tied = set(getattr(model, "_tied_weights_keys", None) or ()) if config.tie_word_embeddings else set()
+    weights = {k: v.float().contiguous() for k, v in model.state_dict().items() if "position_ids" not in k and k not in tied}
+    if special == "no-pooler":
+        weights = {k: v for k, v in weights.items() if not k.startswith("pooler.")}
+    save_weights(folder, weights, special)
+    metadata = written_by(seed, own_error)
+    save_file(inputs, folder / "inputs.safetensors", metadata=metadata)
+    save_file({k: v.float().contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors", metadata=metadata)
+    error = "" if math.isnan(own_error) else f", float32 against float64: {own_error:.3g}"
+    print(f"{folder.parent.name}/{folder.name}: {tuple(inputs['input_ids'].shape)}{error}")
 
 
 @torch.inference_mode()
@@ -327,25 +413,13 @@ def tiny_case(name, model_class, config, keys, number, lengths, special):
     double = model.double()(**inputs).last_hidden_state
     own_error = torch.where(mask[..., None], double - out.last_hidden_state, 0.0).abs().max().item()
 
-    folder = GOLDEN / "tiny" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    values = config.to_dict()
-    (folder / "config.json").write_text(json.dumps({k: values[k] for k in ("architectures", *keys)}, indent=1) + "\n")
-    weights = {k: v.float().contiguous() for k, v in model.state_dict().items() if "position_ids" not in k}
-    if special == "no-pooler":
-        weights = {k: v for k, v in weights.items() if not k.startswith("pooler.")}
-    save_weights(folder, weights, special)
-    metadata = written_by(SEED + number, own_error)
-    save_file(inputs, folder / "inputs.safetensors", metadata=metadata)
-    save_file({k: v.float().contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors", metadata=metadata)
-    print(f"tiny/{name}: {tuple(inputs['input_ids'].shape)}, float32 against float64: {own_error:.3g}")
+    write_case(GOLDEN / "tiny" / name, config, keys, model, inputs, outputs, SEED + number, own_error, special)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "all-MiniLM-L6-v2")
-    parser.add_argument("--only", choices=["minilm", "tiny", "arch"])
+    parser.add_argument("--only", choices=["minilm", "tiny", "arch", "heads"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # one order of summation, whatever machine writes the files
     if arguments.only in (None, "tiny"):
@@ -353,6 +427,8 @@ def main():
             bert_case(name, settings, number)
     if arguments.only in (None, "arch"):
         architecture_cases(1000)
+    if arguments.only in (None, "heads"):
+        head_cases(5000)
     if arguments.only in (None, "minilm"):
         minilm(arguments.model)
 

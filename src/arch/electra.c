@@ -9,7 +9,7 @@ static tern_head build_head(tern_program *p, const tern_config *config, const te
     case TERN_HEAD_PRE_TRAINING:
         if (!tern__config_has_weight(config, "discriminator_predictions.dense.weight")) return TERN_HEAD_NONE;
         x = tern__activation(p, tern__linear(p, x, c->hidden_size, "discriminator_predictions.dense"), c->hidden_act);
-        tern__classifier_build(p, x, 1, "discriminator_predictions.dense_prediction");
+        tern__output_squeezed(p, tern__linear(p, x, 1, "discriminator_predictions.dense_prediction"), "logits");
         return config->head;
     case TERN_HEAD_MASKED_LM: {
         if (!tern__config_has_weight(config, "generator_predictions.dense.weight")) return TERN_HEAD_NONE;

@@ -88,7 +88,7 @@ int tern_model_output_shape(const tern_model *model, const char *name, int64_t b
     int rank = 0;
     shape[rank++] = batch;
     if (info->space == TERN_SPACE_TOKENS) shape[rank++] = tokens;
-    shape[rank++] = info->width;
+    if (!model->folder.program->outputs[index].is_squeezed) shape[rank++] = info->width;
     return rank;
 }
 

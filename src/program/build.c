@@ -397,3 +397,10 @@ void tern__output(tern_program *program, tern_value value, const char *format, .
     }
     program->outputs[program->n_outputs++] = (tern_output){.name = name, .value = value};
 }
+
+void tern__output_squeezed(tern_program *program, tern_value value, const char *name) {
+    if (!failed(program) && tern__value(program, value)->width != 1)
+        tern__program_fail(program, TERN_E_SHAPE, "output %s: a width of %d cannot be squeezed", name, tern__value(program, value)->width);
+    tern__output(program, value, "%s", name);
+    if (!failed(program)) program->outputs[program->n_outputs - 1].is_squeezed = true;
+}

@@ -91,6 +91,7 @@ typedef struct tern_weight {
 typedef struct tern_output {
     char *name;
     tern_value value;
+    bool is_squeezed; /* of width 1, and told without that axis: [B, T] instead of [B, T, 1] */
 } tern_output;
 
 typedef struct tern_program {
@@ -160,6 +161,8 @@ tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool);
 tern_value tern__normalize(tern_program *program, tern_value x);
 /* Offer `value` to callers under a name. */
 void tern__output(tern_program *program, tern_value value, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* The same for a value of width 1 whose last axis callers do not see. */
+void tern__output_squeezed(tern_program *program, tern_value value, const char *name);
 /* Report a fault of the architecture file itself, sticky like any other. */
 void tern__program_fail(tern_program *program, tern_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The first error of the building, if any. */

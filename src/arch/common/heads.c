@@ -15,8 +15,8 @@ void tern__classifier_build(tern_program *p, tern_value x, int64_t n_labels, con
 
 void tern__qa_outputs_build(tern_program *p, tern_value x, const char *name) {
     tern_value logits = tern__linear(p, x, 2, "%s", name);
-    tern__output(p, tern__slice(p, logits, 0, 1), "start_logits");
-    tern__output(p, tern__slice(p, logits, 1, 1), "end_logits");
+    tern__output_squeezed(p, tern__slice(p, logits, 0, 1), "start_logits");
+    tern__output_squeezed(p, tern__slice(p, logits, 1, 1), "end_logits");
 }
 
 tern_value tern__first_row_dense(tern_program *p, tern_value x, int64_t width, tern_op activation, const char *name) {

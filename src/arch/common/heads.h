@@ -22,7 +22,7 @@ void tern__lm_head_build(tern_program *p, tern_value x, const tern_lm_head *head
 
 /* "logits" = linear(x): [tokens, n_labels] of tokens, [sequences, n_labels] of pooled rows. */
 void tern__classifier_build(tern_program *p, tern_value x, int64_t n_labels, const char *name);
-/* linear(x) [tokens, 2] apart: "start_logits" and "end_logits" [tokens, 1]. */
+/* linear(x) [tokens, 2] apart: "start_logits" and "end_logits" [tokens]. */
 void tern__qa_outputs_build(tern_program *p, tern_value x, const char *name);
 /* The first row of each sequence through a linear and an activation. */
 tern_value tern__first_row_dense(tern_program *p, tern_value x, int64_t width, tern_op activation, const char *name);
