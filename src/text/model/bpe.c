@@ -164,11 +164,19 @@ static bool stands_for_itself(const tern_bpe *bpe, int32_t id) {
     return !bpe->unk.text || id != bpe->unk.id;
 }
 
+/* No character is dropped, so that neighbours in a word are neighbours among its tokens. */
+static bool keeps_all(const tern_bpe *bpe) {
+    if (bpe->takes_bytes || bpe->unk.text) return true;
+    for (unsigned byte = 0; byte < 256; byte++)
+        if (bpe->fallback_ids[byte] < 0) return false;
+    return bpe->byte_fallback;
+}
+
 /* Merges join two neighbours only where the last character of one and the first of the other meet in some pair of the list; elsewhere a
  * word can be cut. That is so when each token reads as the text that it stands for. */
 static void find_junctions(tern_bpe *bpe) {
     memset(bpe->junctions, 0, sizeof bpe->junctions);
-    bpe->can_split = !bpe->needs_heap && bpe->prefix_bytes == 0 && bpe->suffix_bytes == 0;
+    bpe->can_split = !bpe->needs_heap && bpe->prefix_bytes == 0 && bpe->suffix_bytes == 0 && keeps_all(bpe);
     for (size_t i = 0; i < bpe->n_merge_slots && bpe->can_split; i++) {
         if (bpe->merges[i].pair == TERN_BPE_NO_PAIR) continue;
         int32_t left = (int32_t)(bpe->merges[i].pair >> 32), right = (int32_t)(uint32_t)bpe->merges[i].pair;
