@@ -94,26 +94,24 @@ tern_status tern__hub_make_folders(const char *path, tern_error *err) {
     return status;
 }
 
-/* A link's text is relative, so that the cache may be moved. It is made under another name and renamed, so that two processes may do it. */
-tern_status tern__hub_cache_link(tern_hub_cache *cache, const char *commit, const char *path, const char *etag, tern_error *err) {
-    const char *link = tern__hub_cache_path(cache, cache->repository, "snapshots", commit, path);
-    char *temporary = link ? tern__arena_format(&cache->arena, "%s.%ld.link", link, (long)getpid()) : NULL;
+/* "../../blobs/<etag>", with one more "../" for each folder of the path: relative, so that the cache may be moved. */
+static char *link_target(tern_hub_cache *cache, const char *path, const char *etag) {
     size_t n_up = 2;
     for (const char *c = path; *c; c++) n_up += *c == '/';
-    char *target = tern__arena_alloc(&cache->arena, 3 * n_up + strlen("blobs/") + strlen(etag) + 1), *at = target;
-    if (!temporary || !target) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
-    for (size_t i = 0; i < n_up; i++, at += 3) memcpy(at, "../", 3);
-    memcpy(at, "blobs/", 6);
-    memcpy(at + 6, etag, strlen(etag) + 1);
-    struct stat facts;
-    if (stat(link, &facts) == 0 && S_ISREG(facts.st_mode)) return TERN_OK;
+    char *target = tern__arena_format(&cache->arena, "%*sblobs/%s", (int)(3 * n_up), "", etag);
+    for (size_t i = 0; target && i < n_up; i++) memcpy(target + 3 * i, "../", 3);
+    return target;
+}
+
+tern_status tern__hub_cache_link(tern_hub_cache *cache, const char *commit, const char *path, const char *etag, tern_error *err) {
+    const char *link = tern__hub_cache_path(cache, cache->repository, "snapshots", commit, path), *target = link_target(cache, path, etag);
+    if (!link || !target) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
     TERN_TRY(tern__hub_make_folders(link, err));
-    unlink(temporary);
-    if (symlink(target, temporary) != 0) return fail_cache(err, link, "linked", errno);
-    if (rename(temporary, link) == 0) return TERN_OK;
-    int code = errno;
-    unlink(temporary);
-    return fail_cache(err, link, "linked", code);
+    if (symlink(target, link) == 0) return TERN_OK;
+    struct stat facts;
+    if (errno == EEXIST && stat(link, &facts) == 0 && S_ISREG(facts.st_mode)) return TERN_OK; /* another process was here */
+    unlink(link);
+    return symlink(target, link) == 0 ? TERN_OK : fail_cache(err, link, "linked", errno);
 }
 
 tern_status tern__hub_cache_write_ref(tern_hub_cache *cache, const char *revision, const char *commit, tern_error *err) {

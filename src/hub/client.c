@@ -232,22 +232,27 @@ static tern_status end_slot(tern_hub_slot *slot, tern_error *err) {
     return status;
 }
 
+static const char *what_is_asked(const tern_hub_request *request) {
+    return request->question.path ? request->question.path : "the list of files";
+}
+
+/* Who was asked, for a message: a redirect's target is outside text. */
+static tern_hub_cleaned slot_origin(const tern_hub_slot *slot) {
+    const char *url = slot->url ? slot->url : slot->request->url;
+    return tern__hub_clean(url, origin_bytes(url));
+}
+
 /* What curl could not do. */
 static tern_status settle_curl_failure(tern_hub_slot *slot, CURLcode code, tern_error *err) {
     const tern_curl *curl = &slot->client->curl;
-    const char *url = slot->url ? slot->url : slot->request->url;
-    const char *reason = slot->curl_message[0] ? slot->curl_message : curl->easy_strerror(code);
-    size_t n_origin = origin_bytes(url);
+    const tern_hub_request *request = slot->request;
+    const char *reason = slot->curl_message[0] ? slot->curl_message : curl->easy_strerror(code), *repo_id = request->question.repo_id;
+    tern_hub_cleaned why = tern__hub_clean(reason, strlen(reason)), where = slot_origin(slot);
     if (code == CURLE_OUT_OF_MEMORY) TERN_FAIL(&slot->err, TERN_E_MEMORY, "out of memory in libcurl");
-    else if (slot->request->answer.status != 0)
-        TERN_FAIL(&slot->err, TERN_E_IO, "%s: %s: the answer of %.*s was cut: %s", slot->request->question.repo_id,
-                  slot->request->question.path ? slot->request->question.path : "the list of files", (int)n_origin, url,
-                  tern__hub_clean(reason, strlen(reason)).text);
-    else
-        TERN_FAIL(&slot->err, TERN_E_IO, "%s: %.*s cannot be reached: %s", slot->request->question.repo_id, (int)n_origin, url,
-                  tern__hub_clean(reason, strlen(reason)).text);
+    else if (request->answer.status == 0) TERN_FAIL(&slot->err, TERN_E_IO, "%s: %s cannot be reached: %s", repo_id, where.text, why.text);
+    else TERN_FAIL(&slot->err, TERN_E_IO, "%s: %s: the answer of %s was cut: %s", repo_id, what_is_asked(request), where.text, why.text);
     if (is_passing_code(code)) return retry_request(slot, -1, err);
-    slot->client->is_unreachable = slot->request->answer.status == 0 && code != CURLE_OUT_OF_MEMORY;
+    slot->client->is_unreachable = request->answer.status == 0 && code != CURLE_OUT_OF_MEMORY;
     return end_slot(slot, err);
 }
 
@@ -295,7 +300,11 @@ static tern_status settle_slot(tern_hub_slot *slot, CURLcode code, tern_error *e
         free_slot(slot);
         return TERN_OK;
     }
-    tern__hub_answer_fail(answer, &request->question, &slot->err);
+    const char *url = slot->url ? slot->url : request->url;
+    if (has_same_origin(url, slot->client->endpoint)) tern__hub_answer_fail(answer, &request->question, &slot->err);
+    else
+        TERN_FAIL(&slot->err, TERN_E_IO, "%s: %s: the storage %s answers with status %d", request->question.repo_id, what_is_asked(request),
+                  slot_origin(slot).text, answer->status);
     bool is_past_end = answer->status == 416 && request->from > 0; /* what is kept of an earlier attempt is not the file's beginning */
     if (is_past_end || tern__hub_answer_is_passing(answer)) return retry_request(slot, answer->retry_after_s, err);
     return end_slot(slot, err);

@@ -102,13 +102,10 @@ static tern_status find_timeout(int *out, const char *name, tern_error *err) {
     return TERN_OK;
 }
 
-/* Without slashes at the end. */
 static tern_status find_endpoint(const char **out, tern_arena *arena, tern_error *err) {
     const char *endpoint = variable("HF_ENDPOINT");
     if (!endpoint) return TERN_OK;
-    size_t n = strlen(endpoint);
-    while (n > 0 && endpoint[n - 1] == '/') n--;
-    *out = tern__arena_copy(arena, endpoint, n);
+    *out = tern__arena_copy(arena, endpoint, strlen(endpoint));
     return *out ? TERN_OK : fail_environment_memory(err);
 }
 

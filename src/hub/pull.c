@@ -55,9 +55,15 @@ static tern_status open_call(hub_call *call, const char *repo_id, const tern_hub
             tern__hub_clean(repo_id, strlen(repo_id)).text);
     TERN_TRY(check_options(options, err));
     call->revision = options->revision ? options->revision : "main";
-    call->endpoint = options->endpoint && options->endpoint[0] ? options->endpoint : default_endpoint;
     call->cache_folder = options->cache_folder;
-    return tern__hub_cache_open(&call->cache, call->cache_folder, repo_id, err);
+    TERN_TRY(tern__hub_cache_open(&call->cache, call->cache_folder, repo_id, err));
+    const char *endpoint = options->endpoint && options->endpoint[0] ? options->endpoint : default_endpoint;
+    size_t n = strlen(endpoint);
+    while (n > 0 && endpoint[n - 1] == '/') n--;
+    call->endpoint = tern__arena_copy(&call->cache.arena, endpoint, n);
+    if (call->endpoint) return TERN_OK;
+    tern__hub_cache_close(&call->cache);
+    return TERN_FAIL_MEMORY(err, n + 1);
 }
 
 /* ---- What the cache has ---- */

@@ -256,7 +256,7 @@ FAULTS = (
     ("429 with an hour to wait", [(9, "api", "", {"status": 429, "headers": {"Retry-After": 3600}})], ["429", "3600 seconds"]),
     ("429 for ever", [(99, "api", "", {"status": 429, "headers": {"Retry-After": 0}})], ["429", "too many requests", "5 attempts"]),
     ("503 for ever, at a file", [(99, "resolve", "vocab.txt", {"status": 503})], ["503", "vocab.txt", "5 attempts"]),
-    ("403 from the storage", [(99, "cdn", "", {"status": 403})], ["403", "refuses"]),
+    ("403 from the storage", [(99, "cdn", "", {"status": 403})], ["model.safetensors: the storage http://localhost", "403"]),
     ("a cut of the list", [(1, "api", "", {"cut": 20})], None),
     ("a cut before the headers", [(2, "resolve", "config.json", {"hang_up": 1})], None),
     ("three cuts of a large file", [(3, "cdn", "model.safetensors", {"cut": 700_000})], None),

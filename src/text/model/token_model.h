@@ -5,35 +5,37 @@
 
 #include <jansson.h>
 
+#include "text/model/bpe.h"
+#include "text/model/model_scratch.h"
 #include "text/model/model_tables.h"
+#include "text/model/unigram.h"
+#include "text/model/unk_token.h"
 #include "text/normalized.h"
 #include "text/token_list.h"
 
-typedef enum tern_token_model_kind { TERN_TOKEN_MODEL_WORDPIECE } tern_token_model_kind;
+typedef enum tern_token_model_kind {
+    TERN_TOKEN_MODEL_WORDPIECE,
+    TERN_TOKEN_MODEL_WORDLEVEL,
+    TERN_TOKEN_MODEL_BPE,
+    TERN_TOKEN_MODEL_UNIGRAM
+} tern_token_model_kind;
 
 typedef struct tern_wordpiece {
-    char *unk_token;
-    size_t unk_token_bytes;
-    int32_t unk_id; /* -1: the vocabulary lacks it, so that a word that needs it is an error */
-    char *prefix;   /* continuing_subword_prefix, "##" */
+    char *prefix; /* continuing_subword_prefix, "##" */
     size_t prefix_bytes;
     uint64_t prefix_hash;
     int32_t max_input_chars_per_word; /* a longer word is unknown */
 } tern_wordpiece;
 
-/* Zeroed: nothing to free. */
+/* Zeroed: nothing to free. It must stay where it is once it has been read. */
 typedef struct tern_token_model {
     tern_token_model_kind kind;
     tern_vocabulary vocabulary;
+    tern_unk_token unk; /* of WordPiece and WordLevel */
     tern_wordpiece wordpiece;
+    tern_bpe bpe;
+    tern_unigram unigram;
 } tern_token_model;
-
-/* What a model works in, reused from piece to piece by one thread. Zeroed: empty. */
-typedef struct tern_model_scratch {
-    void *unused;
-} tern_model_scratch;
-
-void tern__model_scratch_free(tern_model_scratch *scratch);
 
 /* `json` is the model's object, its vocab and merges left out or empty: they are in `tables`, which are taken over. Both are left to be
  * freed whether it succeeds or not. errors: TERN_E_FORMAT, TERN_E_UNSUPPORTED by name. */
@@ -53,6 +55,9 @@ tern_status tern__token_model_tokenize(const tern_token_model *model, tern_model
 tern_status tern__wordpiece_set(tern_token_model *out, tern_text unk_token, tern_text prefix, int32_t max_input_chars_per_word,
                                 tern_error *err);
 tern_status tern__wordpiece_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,
+                                     const tern_spans *spans, tern_error *err);
+/* wordlevel.c */
+tern_status tern__wordlevel_tokenize(const tern_token_model *model, tern_token_list *out, const unsigned char *bytes,
                                      const tern_spans *spans, tern_error *err);
 
 #endif

@@ -130,6 +130,7 @@ bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary) {
         size_t at = id_slot(vocabulary, vocabulary->entries[i].id);
         while (vocabulary->id_slots[at] != 0 && vocabulary->entries[vocabulary->id_slots[at] - 1].id != vocabulary->entries[i].id)
             at = (at + 1) & (vocabulary->n_slots - 1);
+        if (vocabulary->id_slots[at] != 0) vocabulary->has_shared_ids = true;
         vocabulary->id_slots[at] = (uint32_t)i + 1;
     }
     return true;

@@ -29,6 +29,7 @@ typedef struct tern_vocabulary {
     size_t n_slots;              /* a power of two, or 0 */
     int shift;                   /* 64 - log2(n_slots) */
     uint32_t *id_slots;          /* index + 1 of the entry, by id; made by tern__vocabulary_index_ids */
+    bool has_shared_ids;         /* two entries have one id; told by tern__vocabulary_index_ids */
     size_t longest_bytes;        /* of the longest string */
 } tern_vocabulary;
 

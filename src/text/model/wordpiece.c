@@ -1,34 +1,23 @@
 /* wordpiece.c - WordPiece: the longest entry that starts the word, then the longest continuation, until the word is used up.
  * Source: Schuster and Nakajima 2012, "Japanese and Korean voice search"; Hugging Face tokenizers, WordPiece.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "text/model/token_model.h"
 #include "text/unicode/unicode.h"
 
-static char *copy_text(tern_text text) {
-    char *copy = malloc(text.bytes + 1);
-    if (!copy) return NULL;
-    if (text.bytes) memcpy(copy, text.data, text.bytes);
-    copy[text.bytes] = '\0';
-    return copy;
-}
-
 tern_status tern__wordpiece_set(tern_token_model *out, tern_text unk_token, tern_text prefix, int32_t max_input_chars_per_word,
                                 tern_error *err) {
     out->kind = TERN_TOKEN_MODEL_WORDPIECE;
     tern_wordpiece *wordpiece = &out->wordpiece;
-    wordpiece->unk_token = copy_text(unk_token);
-    wordpiece->prefix = copy_text(prefix);
-    if (!wordpiece->unk_token || !wordpiece->prefix) return TERN_FAIL_MEMORY(err, unk_token.bytes + prefix.bytes + 2);
-    wordpiece->unk_token_bytes = unk_token.bytes;
+    TERN_TRY(tern__unk_token_set(&out->unk, unk_token, &out->vocabulary, err));
+    if (!(wordpiece->prefix = tern__alloc(prefix.bytes + 1, 1))) return TERN_FAIL_MEMORY(err, prefix.bytes + 1);
+    if (prefix.bytes) memcpy(wordpiece->prefix, prefix.data, prefix.bytes);
+    wordpiece->prefix[prefix.bytes] = '\0';
     wordpiece->prefix_bytes = prefix.bytes;
     wordpiece->prefix_hash = tern__hash_bytes(TERN_HASH_START, prefix.data, prefix.bytes);
     wordpiece->max_input_chars_per_word = max_input_chars_per_word;
-    const tern_vocabulary_entry *unk = tern__vocabulary_find(&out->vocabulary, unk_token.data, unk_token.bytes);
-    wordpiece->unk_id = unk ? unk->id : -1;
     return TERN_OK;
 }
 
@@ -91,10 +80,8 @@ tern_status tern__wordpiece_tokenize(const tern_token_model *model, tern_token_l
         size_t n_bytes = word.end - word.start;
         if (out->capacity - out->n < n_bytes && !tern__token_list_reserve(out, n_bytes)) return TERN_FAIL_MEMORY(err, n_bytes * 12);
         if (tokenize_word(model, out, bytes, word)) continue;
-        if (model->wordpiece.unk_id < 0)
-            return TERN_FAIL(err, TERN_E_FORMAT, "the vocabulary lacks the unk_token \"%s\", which the text needs",
-                             model->wordpiece.unk_token);
-        tern__token_list_push(out, model->wordpiece.unk_id, word.start, word.end);
+        if (model->unk.id < 0) return tern__unk_token_fail(&model->unk, err);
+        tern__token_list_push(out, model->unk.id, word.start, word.end);
     }
     return TERN_OK;
 }

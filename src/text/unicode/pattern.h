@@ -19,12 +19,15 @@ void tern__pattern_free(tern_pattern *pattern);
  *     tern_pattern_search search;
  *     TERN_TRY(tern__pattern_search_start(&search, pattern, text, n_bytes, err));
  *     while ((status = tern__pattern_search_next(&search, &start, &end, &is_found, err)) == TERN_OK && is_found) ...
- *     tern__pattern_search_end(&search); */
+ *     tern__pattern_search_end(&search);
+ *
+ * In an empty text there is no match. A search that takes too many steps or too much memory is an error (TERN_E_UNSUPPORTED). */
 typedef struct tern_pattern_search {
     const tern_pattern *pattern;
     const unsigned char *text;
     size_t n_bytes;
     size_t at;
+    size_t last_end; /* of the match before; SIZE_MAX: none */
     void *scratch;
 } tern_pattern_search;
 

@@ -1,0 +1,229 @@
+/* piece_trie.c - the double array is built from the top: the pieces that share a prefix are sorted by their next byte, which gives the
+ * node's children, and each group goes on by itself.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "text/model/piece_trie.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define BLOCK     256u
+#define OPEN_MAX  16 /* blocks in which a place is sought for siblings */
+#define MAX_NODES ((size_t)1 << 31)
+
+typedef struct tern_trie_key {
+    const unsigned char *text;
+    uint32_t n_bytes, value;
+} tern_trie_key;
+
+/* What is free in a block: bit i of `slots` for slot i, of `bases` for the base block * 256 + i. */
+typedef struct tern_trie_block {
+    uint64_t slots[4], bases[4];
+    uint32_t index, n_free;
+} tern_trie_block;
+
+typedef struct tern_trie_builder {
+    tern_piece_trie *trie;
+    tern_trie_key *keys, *sorted; /* [n] each */
+    tern_trie_block open[OPEN_MAX];
+    size_t n_open;
+} tern_trie_builder;
+
+void tern__piece_trie_free(tern_piece_trie *trie) {
+    free(trie->nodes);
+    *trie = (tern_piece_trie){0};
+}
+
+static bool is_set(const uint64_t bits[4], unsigned i) { return bits[i / 64] >> i % 64 & 1; }
+static void clear(uint64_t bits[4], unsigned i) { bits[i / 64] &= ~(UINT64_C(1) << i % 64); }
+
+/* The first free slot from `from` on; BLOCK when there is none. */
+static unsigned next_free(const tern_trie_block *block, unsigned from) {
+    for (unsigned word = from / 64; word < 4; word++) {
+        uint64_t bits = block->slots[word];
+        if (word == from / 64) bits &= ~UINT64_C(0) << from % 64;
+        if (bits) return word * 64 + (unsigned)__builtin_ctzll(bits);
+    }
+    return BLOCK;
+}
+
+/* A new block takes the place of the fullest open one. NULL when memory is short. */
+static tern_trie_block *open_block(tern_trie_builder *builder) {
+    tern_piece_trie *trie = builder->trie;
+    if (trie->n_nodes > MAX_NODES - BLOCK || !tern__grow(&trie->nodes, &trie->capacity, trie->n_nodes + BLOCK, sizeof *trie->nodes))
+        return NULL;
+    memset(trie->nodes + trie->n_nodes, 0, BLOCK * sizeof *trie->nodes);
+    size_t place = builder->n_open;
+    if (place == OPEN_MAX) {
+        place = 0;
+        for (size_t i = 1; i < OPEN_MAX; i++)
+            if (builder->open[i].n_free < builder->open[place].n_free) place = i;
+    } else {
+        builder->n_open++;
+    }
+    tern_trie_block *block = &builder->open[place];
+    memset(block, 0xFF, sizeof *block);
+    block->index = (uint32_t)(trie->n_nodes / BLOCK);
+    block->n_free = BLOCK;
+    if (block->index == 0) clear(block->bases, 0); /* the base of nodes without children */
+    trie->n_nodes += BLOCK;
+    return block;
+}
+
+static bool fits(const tern_trie_block *block, unsigned base, const unsigned char *labels, unsigned n_labels) {
+    if (!is_set(block->bases, base)) return false;
+    for (unsigned i = 1; i < n_labels; i++)
+        if (!is_set(block->slots, base ^ labels[i])) return false;
+    return true;
+}
+
+/* A base for these children: in an open block, else in a new one. Their slots are taken. False when memory is short. */
+static bool place_children(tern_trie_builder *builder, const unsigned char *labels, unsigned n_labels, uint32_t *base) {
+    tern_trie_block *block = NULL;
+    unsigned found = 0;
+    for (size_t b = builder->n_open; b-- > 0 && !block;) {
+        tern_trie_block *candidate = &builder->open[b];
+        if (candidate->n_free < n_labels) continue;
+        for (unsigned slot = next_free(candidate, 0); slot < BLOCK && !block; slot = next_free(candidate, slot + 1)) {
+            found = slot ^ labels[0];
+            if (fits(candidate, found, labels, n_labels)) block = candidate;
+        }
+    }
+    if (!block) {
+        if (!(block = open_block(builder))) return false;
+        found = block->index == 0; /* any but that of nodes without children */
+    }
+    for (unsigned i = 0; i < n_labels; i++) clear(block->slots, found ^ labels[i]);
+    clear(block->bases, found);
+    block->n_free -= n_labels;
+    *base = block->index * BLOCK + found;
+    return true;
+}
+
+/* Pieces that share their first `depth` bytes, which lead to `node`. */
+typedef struct tern_trie_range {
+    size_t start, end;
+    size_t depth;
+    size_t node; /* SIZE_MAX: the root, which is no node */
+} tern_trie_range;
+
+/* The children of a node: the bytes, and where the keys of each start; starts[n] is the end. */
+typedef struct tern_trie_children {
+    unsigned n;
+    unsigned char labels[256];
+    size_t starts[257];
+} tern_trie_children;
+
+#define FEW_KEYS 24 /* are sorted by insertion */
+
+static void sort_few(tern_trie_key *keys, size_t n, size_t depth) {
+    for (size_t i = 1; i < n; i++) {
+        tern_trie_key key = keys[i];
+        size_t at = i;
+        for (; at > 0 && keys[at - 1].text[depth] > key.text[depth]; at--) keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+}
+
+static void sort_many(tern_trie_builder *builder, size_t start, size_t end, size_t depth) {
+    size_t counts[256] = {0}, at = start;
+    tern_trie_key *keys = builder->keys;
+    for (size_t i = start; i < end; i++) counts[keys[i].text[depth]]++;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        size_t n = counts[byte];
+        counts[byte] = at;
+        at += n;
+    }
+    for (size_t i = start; i < end; i++) builder->sorted[counts[keys[i].text[depth]]++] = keys[i];
+    memcpy(keys + start, builder->sorted + start, (end - start) * sizeof *keys);
+}
+
+/* Sort the range by its next byte. */
+static void find_children(tern_trie_children *out, tern_trie_builder *builder, size_t start, size_t end, size_t depth) {
+    const tern_trie_key *keys = builder->keys;
+    if (end - start <= FEW_KEYS) sort_few(builder->keys + start, end - start, depth);
+    else sort_many(builder, start, end, depth);
+    out->n = 0;
+    for (size_t i = start; i < end; i++) {
+        unsigned char label = keys[i].text[depth];
+        if (i > start && label == out->labels[out->n - 1]) continue;
+        out->labels[out->n] = label;
+        out->starts[out->n++] = i;
+    }
+    out->starts[out->n] = end;
+}
+
+/* Take out the keys that end here; the last of them is the node's. Returns where the others start. */
+static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *range) {
+    tern_trie_key *keys = builder->keys;
+    size_t first = range->end;
+    uint32_t value = 0;
+    for (size_t i = range->end; i-- > range->start;) {
+        if (keys[i].n_bytes != range->depth) keys[--first] = keys[i];
+        else if (keys[i].value > value) value = keys[i].value;
+    }
+    if (value) builder->trie->nodes[range->node].label_and_value |= value << 9;
+    return first;
+}
+
+static bool set_children(tern_trie_builder *builder, size_t node, const unsigned char *labels, unsigned n_labels, uint32_t *base) {
+    if (!place_children(builder, labels, n_labels, base)) return false;
+    tern_trie_node *nodes = builder->trie->nodes;
+    if (node == SIZE_MAX) builder->trie->root_base = *base;
+    else nodes[node].base = *base;
+    for (unsigned i = 0; i < n_labels; i++) nodes[*base ^ labels[i]].label_and_value = labels[i] + 1u;
+    return true;
+}
+
+/* The rest of a piece that shares it with no other. */
+static bool add_chain(tern_trie_builder *builder, const tern_trie_key *key, size_t depth, size_t node) {
+    for (uint32_t base; depth < key->n_bytes; node = base ^ key->text[depth++])
+        if (!set_children(builder, node, key->text + depth, 1, &base)) return false;
+    builder->trie->nodes[node].label_and_value |= key->value << 9;
+    return true;
+}
+
+static bool build(tern_trie_builder *builder, size_t n_keys) {
+    tern_trie_children children;
+    tern_trie_range *ranges = NULL, range = {.start = 0, .end = n_keys, .node = SIZE_MAX};
+    size_t n = 0, capacity = 0;
+    bool is_done = n_keys == 0 || tern__grow(&ranges, &capacity, 1, sizeof *ranges);
+    if (is_done && n_keys > 0) ranges[n++] = range;
+    while (n > 0 && is_done) {
+        range = ranges[--n];
+        size_t start = take_ended(builder, &range);
+        if (start == range.end) continue;
+        if (range.end - start == 1) {
+            is_done = add_chain(builder, &builder->keys[start], range.depth, range.node);
+            continue;
+        }
+        uint32_t base;
+        find_children(&children, builder, start, range.end, range.depth);
+        is_done = set_children(builder, range.node, children.labels, children.n, &base) &&
+                  tern__grow(&ranges, &capacity, n + children.n, sizeof *ranges);
+        for (unsigned i = children.n; i-- > 0 && is_done;)
+            ranges[n++] = (tern_trie_range){
+                .start = children.starts[i], .end = children.starts[i + 1], .depth = range.depth + 1, .node = base ^ children.labels[i]};
+    }
+    free(ranges);
+    return is_done;
+}
+
+tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err) {
+    size_t n = vocabulary->n_entries, n_keys = 0;
+    if (n > TERN_TRIE_MAX_PIECES)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n,
+                         TERN_TRIE_MAX_PIECES);
+    tern_trie_builder builder = {.trie = out, .keys = tern__alloc(n, sizeof *builder.keys), .sorted = tern__alloc(n, sizeof *builder.keys)};
+    bool is_done = builder.keys && builder.sorted;
+    for (size_t i = 0; i < n && is_done; i++) {
+        const tern_vocabulary_entry *entry = &vocabulary->entries[i];
+        const unsigned char *text = (const unsigned char *)tern__vocabulary_string(vocabulary, entry);
+        if (entry->n_bytes) builder.keys[n_keys++] = (tern_trie_key){.text = text, .n_bytes = entry->n_bytes, .value = (uint32_t)i + 1};
+    }
+    is_done = is_done && open_block(&builder) && build(&builder, n_keys);
+    free(builder.keys);
+    free(builder.sorted);
+    return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, n * 2 * sizeof *builder.keys);
+}
