@@ -343,7 +343,9 @@ typedef struct tern_forward_output {
 } tern_forward_output;
 
 /* Names are Hugging Face's: last_hidden_state, pooler_output (if the checkpoint has a pooler), hidden_states.0 (the embeddings) to
- * hidden_states.{num_hidden_layers}. NULL past the last. */
+ * hidden_states.{num_hidden_layers}; and what the head of the class gives that config.json's `architectures` names, if the checkpoint has it:
+ * logits, or start_logits and end_logits (question answering), or prediction_logits and seq_relationship_logits (sop_logits)
+ * (pre-training). Rows of multiple choice are told one by one, [B, 1]. NULL past the last. */
 TERN_API const char *tern_model_output_name(const tern_model *model, size_t index);
 /* Writes the shape, returns its rank; 0 when there is no output of that name. */
 TERN_API int tern_model_output_shape(const tern_model *model, const char *name, int64_t batch, int64_t tokens,

@@ -20,7 +20,8 @@ static albert_config read_config(const tern_config *config) {
     c.bert.embedding_size = tern__config_size_or(config, "embedding_size", 128);
     c.bert.hidden_act = tern__config_activation_or(config, "hidden_act", "gelu_new");
     if (c.num_hidden_groups > c.bert.num_hidden_layers)
-        tern__program_fail(config->program, TERN_E_CONFIG, "config.json: \"num_hidden_groups\" %lld is more than \"num_hidden_layers\" %lld",
+        tern__program_fail(config->program, TERN_E_CONFIG,
+                           "config.json: \"num_hidden_groups\" %lld is more than \"num_hidden_layers\" %lld",
                            (long long)c.num_hidden_groups, (long long)c.bert.num_hidden_layers);
     return c;
 }

@@ -63,12 +63,24 @@ const char *tern__config_string_or(const tern_config *config, const char *key, c
 
 tern_op tern__config_activation_or(const tern_config *config, const char *key, const char *fallback) {
     /* transformers/activations.py, ACT2FN: several names are one function. gelu_fast and gelu_new are the tanh form written apart. */
-    static const struct { const char *name; tern_op op; } known[] = {
-        {"gelu", TERN_OP_GELU},           {"gelu_python", TERN_OP_GELU},    {"gelu_new", TERN_OP_GELU_TANH},
-        {"gelu_fast", TERN_OP_GELU_TANH}, {"gelu_accurate", TERN_OP_GELU_TANH}, {"gelu_pytorch_tanh", TERN_OP_GELU_TANH},
-        {"gelu_python_tanh", TERN_OP_GELU_TANH}, {"quick_gelu", TERN_OP_QUICK_GELU}, {"relu", TERN_OP_RELU},
-        {"silu", TERN_OP_SILU},           {"swish", TERN_OP_SILU},          {"sigmoid", TERN_OP_SIGMOID},
-        {"tanh", TERN_OP_TANH},           {"linear", TERN_OP_INPUT},
+    static const struct {
+        const char *name;
+        tern_op op;
+    } known[] = {
+        {"gelu", TERN_OP_GELU},
+        {"gelu_python", TERN_OP_GELU},
+        {"gelu_new", TERN_OP_GELU_TANH},
+        {"gelu_fast", TERN_OP_GELU_TANH},
+        {"gelu_accurate", TERN_OP_GELU_TANH},
+        {"gelu_pytorch_tanh", TERN_OP_GELU_TANH},
+        {"gelu_python_tanh", TERN_OP_GELU_TANH},
+        {"quick_gelu", TERN_OP_QUICK_GELU},
+        {"relu", TERN_OP_RELU},
+        {"silu", TERN_OP_SILU},
+        {"swish", TERN_OP_SILU},
+        {"sigmoid", TERN_OP_SIGMOID},
+        {"tanh", TERN_OP_TANH},
+        {"linear", TERN_OP_INPUT},
     };
     const char *name = tern__config_string_or(config, key, fallback);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -159,7 +159,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts) {.hidden_size = c.hidden_size,
+    *facts = (tern_arch_facts){.hidden_size = c.hidden_size,
                                .num_hidden_layers = c.num_hidden_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,

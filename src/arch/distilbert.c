@@ -30,8 +30,8 @@ static distilbert_config read_config(const tern_config *config) {
 
 static tern_value embeddings(tern_program *p, const distilbert_config *c) {
     tern_value words = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), c->vocab_size, c->dim, "embeddings.word_embeddings");
-    tern_value positions = tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), c->max_position_embeddings, c->dim,
-                                           "embeddings.position_embeddings");
+    tern_value positions =
+        tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), c->max_position_embeddings, c->dim, "embeddings.position_embeddings");
     return tern__layer_norm(p, tern__add(p, words, positions), LAYER_NORM_EPS, "embeddings.LayerNorm");
 }
 
@@ -81,7 +81,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts) {.hidden_size = c.dim,
+    *facts = (tern_arch_facts){.hidden_size = c.dim,
                                .num_hidden_layers = c.n_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,

@@ -57,7 +57,8 @@ const tern_arch tern__arch_electra = {
     .classes = (const tern_arch_class[]){{"electra", "ElectraModel"}, {NULL, NULL}},
     .prefixes = (const char *const[]){"", "electra.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
-    .ignored = (const char *const[]){"embeddings.position_ids", "electra.embeddings.position_ids", "discriminator_predictions.",
-                                     "generator_predictions.", "generator_lm_head.", "sequence_summary.", "classifier.", "qa_outputs.", NULL},
+    .ignored =
+        (const char *const[]){"embeddings.position_ids", "electra.embeddings.position_ids", "discriminator_predictions.",
+                              "generator_predictions.", "generator_lm_head.", "sequence_summary.", "classifier.", "qa_outputs.", NULL},
     .build = build,
 };

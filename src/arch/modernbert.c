@@ -22,7 +22,8 @@ static float read_theta(const tern_config *config, const char *kind, const char 
     const tern_config rope = {.json = json_object_get(json_object_get(config->json, "rope_parameters"), kind), .program = config->program};
     const char *type = tern__config_string_or(&rope, "rope_type", "default");
     if (strcmp(type, "default") != 0)
-        tern__program_fail(config->program, TERN_E_UNSUPPORTED, "config.json: \"rope_type\" is \"%.60s\"; this version has \"default\"", type);
+        tern__program_fail(config->program, TERN_E_UNSUPPORTED, "config.json: \"rope_type\" is \"%.60s\"; this version has \"default\"",
+                           type);
     return tern__config_float_or(&rope, "rope_theta", tern__config_float_or(config, old_key, fallback));
 }
 
@@ -47,8 +48,9 @@ static modernbert_config read_config(const tern_config *config) {
         .hidden_activation = tern__config_activation_or(config, "hidden_activation", "gelu"),
     };
     if (c.hidden_size % c.num_attention_heads != 0)
-        tern__program_fail(config->program, TERN_E_CONFIG, "config.json: \"hidden_size\" %lld is not a multiple of \"num_attention_heads\" %lld",
-                           (long long)c.hidden_size, (long long)c.num_attention_heads);
+        tern__program_fail(config->program, TERN_E_CONFIG,
+                           "config.json: \"hidden_size\" %lld is not a multiple of \"num_attention_heads\" %lld", (long long)c.hidden_size,
+                           (long long)c.num_attention_heads);
     if (c.layer_types != NULL && json_array_size(c.layer_types) != (size_t)c.num_hidden_layers)
         tern__program_fail(config->program, TERN_E_CONFIG, "config.json: \"layer_types\" must list %lld layers",
                            (long long)c.num_hidden_layers);
@@ -132,7 +134,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     x = tern__layer_norm_bias(p, x, c.norm_eps, c.norm_bias, "final_norm");
     tern__output(p, x, "hidden_states.%lld", (long long)c.num_hidden_layers);
     tern__output(p, x, "last_hidden_state");
-    *facts = (tern_arch_facts) {.hidden_size = c.hidden_size,
+    *facts = (tern_arch_facts){.hidden_size = c.hidden_size,
                                .num_hidden_layers = c.num_hidden_layers,
                                .vocab_size = c.vocab_size,
                                .max_position_embeddings = c.max_position_embeddings,

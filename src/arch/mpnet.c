@@ -26,7 +26,8 @@ static tern_value layer(tern_program *p, const tern_bert_config *c, tern_value x
     attention = tern__linear(p, attention, c->hidden_size, "encoder.layer.%d.attention.attn.o", l);
     x = tern__layer_norm(p, tern__add(p, attention, x), c->layer_norm_eps, "encoder.layer.%d.attention.LayerNorm", l);
 
-    tern_value output = tern__activation(p, tern__linear(p, x, c->intermediate_size, "encoder.layer.%d.intermediate.dense", l), c->hidden_act);
+    tern_value output =
+        tern__activation(p, tern__linear(p, x, c->intermediate_size, "encoder.layer.%d.intermediate.dense", l), c->hidden_act);
     output = tern__linear(p, output, c->hidden_size, "encoder.layer.%d.output.dense", l);
     return tern__layer_norm(p, tern__add(p, output, x), c->layer_norm_eps, "encoder.layer.%d.output.LayerNorm", l);
 }
@@ -55,7 +56,7 @@ const tern_arch tern__arch_mpnet = {
     .classes = (const tern_arch_class[]){{"mpnet", "MPNetModel"}, {NULL, NULL}},
     .prefixes = (const char *const[]){"", "mpnet.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
-    .ignored = (const char *const[]){"embeddings.position_ids", "mpnet.embeddings.position_ids", "lm_head.", "classifier.",
-                                     "qa_outputs.", NULL},
+    .ignored =
+        (const char *const[]){"embeddings.position_ids", "mpnet.embeddings.position_ids", "lm_head.", "classifier.", "qa_outputs.", NULL},
     .build = build,
 };

@@ -20,7 +20,7 @@ const tern_arch *const *tern__arch_records(void) { return records; }
 tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_class, const char *model_type, tern_error *err) {
     char known[1024] = "";
     for (const tern_arch *const *arch = records; *arch != NULL; arch++)
-        for (const tern_arch_class *class = (*arch)->classes; class->model_type != NULL; class++) {
+        for (const tern_arch_class *class = (*arch)->classes; class->model_type != NULL; class ++) {
             if (strcmp(class->model_type, model_type) == 0) {
                 *out = *arch;
                 *arch_class = class;

@@ -17,7 +17,7 @@ const tern_arch tern__arch_roberta = {
     .classes = (const tern_arch_class[]){{"roberta", "RobertaModel"}, {"camembert", "CamembertModel"}, {NULL, NULL}},
     .prefixes = (const char *const[]){"", "roberta.", NULL},
     .aliases = (const tern_weight_alias[]){{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}, {NULL, NULL}},
-    .ignored = (const char *const[]){"embeddings.position_ids", "roberta.embeddings.position_ids", "lm_head.", "classifier.",
-                                     "qa_outputs.", NULL},
+    .ignored =
+        (const char *const[]){"embeddings.position_ids", "roberta.embeddings.position_ids", "lm_head.", "classifier.", "qa_outputs.", NULL},
     .build = tern__roberta_build,
 };

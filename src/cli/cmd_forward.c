@@ -165,7 +165,7 @@ static int run_forward(int argc, char **argv) {
          .string = &command.inputs},
         {.name = "--output",
          .value = "OUT.safetensors",
-         .help = "last_hidden_state [B, T, C] and, if the model has it, pooler_output [B, C]; F32",
+         .help = "last_hidden_state [B, T, C] and, if the model has them, pooler_output [B, C] and its head's logits; F32",
          .string = &command.output},
         {.name = "--hidden-states",
          .help = "write hidden_states.0 (the embeddings) to hidden_states.L too, [B, T, C] each",

@@ -1,6 +1,7 @@
 /* unit_architectures.c - what sets architectures apart beside their numbers, which the parity test holds: positions, shared weights, token
  * types.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,14 +14,16 @@
 #include "device/device.h"
 #include "model/model.h"
 
-static tern_model *load(const char *name) {
+static tern_model *load_from(const char *group, const char *name) {
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/golden/tiny/%s", TERN_TEST_DATA, name);
+    snprintf(folder, sizeof folder, "%s/golden/%s/%s", TERN_TEST_DATA, group, name);
     tern_model *model;
     tern_error err;
     if (tern_model_load(&model, folder, NULL, &err) != TERN_OK) fail_msg("%s", err.message);
     return model;
 }
+
+static tern_model *load(const char *name) { return load_from("tiny", name); }
 
 /* Every architecture of this build has tiny checkpoints under each of its model_types. */
 static void test_every_architecture_has_tiny_checkpoints(void **state) {
@@ -92,11 +95,68 @@ static void test_shared_weights_are_packed_once(void **state) {
     tern_model_free(model);
 }
 
+static void test_heads(void **state) {
+    (void)state;
+    static const struct {
+        const char *folder, *task, *output;
+        int rank;
+        int64_t last; /* axis */
+    } cases[] = {{"BertForMaskedLM-1", "fill-mask", "logits", 3, 23},
+                 {"RobertaForSequenceClassification-3", "text-classification", "logits", 2, 5},
+                 {"DistilBertForTokenClassification-2", "token-classification", "logits", 3, 1},
+                 {"ModernBertForQuestionAnswering-1", "question-answering", "end_logits", 2, 7},
+                 {"AlbertForMultipleChoice-1", "multiple-choice", "logits", 2, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tern_model *model = load_from("heads", cases[i].folder);
+        assert_string_equal(tern_model_get_info(model).tasks[1], cases[i].task);
+        int64_t shape[TERN_MAX_RANK];
+        assert_int_equal(tern_model_output_shape(model, cases[i].output, 3, 7, shape), cases[i].rank);
+        assert_int_equal(shape[0], 3);
+        assert_int_equal(shape[cases[i].rank - 1], cases[i].last);
+        tern_model_free(model);
+    }
+}
+
+/* A class with a head over a checkpoint that has none: the encoder alone. The head of another class is not built. */
+static void test_heads_that_are_not_there(void **state) {
+    (void)state;
+    static const tern_arch_class bert = {"bert", "BertModel"};
+    assert_int_equal(tern__arch_head(&bert, "BertForMaskedLM"), TERN_HEAD_MASKED_LM);
+    assert_int_equal(tern__arch_head(&bert, "RobertaForMaskedLM"), TERN_HEAD_NONE);
+    assert_int_equal(tern__arch_head(&bert, "BertModel"), TERN_HEAD_NONE);
+    assert_int_equal(tern__arch_head(&bert, "BertLMHeadModel"), TERN_HEAD_NONE);
+    assert_int_equal(tern__arch_head(&bert, NULL), TERN_HEAD_NONE);
+    tern_model *model = load("gelu-1-layer");
+    int64_t shape[TERN_MAX_RANK];
+    assert_int_equal(tern_model_output_shape(model, "logits", 1, 1, shape), 0);
+    assert_null(tern_model_get_info(model).tasks[1]);
+    tern_model_free(model);
+}
+
+/* A head is packed in the first run that asks for it, and gives then and later the same. */
+static void test_heads_are_packed_when_asked_for(void **state) {
+    (void)state;
+    tern_model *model = load_from("heads", "BertForMaskedLM-2");
+    static const int64_t ids[] = {1, 2, 3, 4};
+    static float encoder[4 * 10], first[4 * 23], second[4 * 23];
+    const tern_forward_inputs in = {.batch = 1, .tokens = 4, .input_ids = ids};
+    const tern_forward_output hidden = {"last_hidden_state", encoder}, logits[] = {{"logits", first}, {"logits", second}};
+    assert_int_equal(tern_model_forward(model, &in, &hidden, 1, NULL), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &logits[0], 1, NULL), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &logits[1], 1, NULL), TERN_OK);
+    assert_memory_equal(first, second, sizeof first);
+    float most = 0;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) most = fmaxf(most, fabsf(first[i]));
+    assert_true(most > 0.1f);
+    tern_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_architecture_has_tiny_checkpoints), cmocka_unit_test(test_positions),
         cmocka_unit_test(test_positions_bound_the_tokens),              cmocka_unit_test(test_token_types_of_a_model_without),
-        cmocka_unit_test(test_shared_weights_are_packed_once),
+        cmocka_unit_test(test_shared_weights_are_packed_once),          cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_heads_that_are_not_there),                cmocka_unit_test(test_heads_are_packed_when_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

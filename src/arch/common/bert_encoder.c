@@ -24,7 +24,8 @@ tern_bert_config tern__bert_config_read(const tern_config *config) {
     };
     const char *positions = tern__config_string_or(config, "position_embedding_type", "absolute");
     if (strcmp(positions, "absolute") != 0)
-        tern__program_fail(p, TERN_E_UNSUPPORTED, "config.json: \"position_embedding_type\" is \"%.60s\"; this version has \"absolute\"", positions);
+        tern__program_fail(p, TERN_E_UNSUPPORTED, "config.json: \"position_embedding_type\" is \"%.60s\"; this version has \"absolute\"",
+                           positions);
     if (tern__config_bool_or(config, "is_decoder", false))
         tern__program_fail(p, TERN_E_UNSUPPORTED, "config.json: \"is_decoder\" is true; the model is an encoder here");
     if (c.hidden_size % c.num_attention_heads != 0)
@@ -100,7 +101,7 @@ tern_head tern__roberta_head_build(const tern_config *config, const tern_bert_co
 }
 
 tern_arch_facts tern__bert_facts(const tern_bert_config *c, tern_value last_hidden_state) {
-    return (tern_arch_facts) {.hidden_size = c->hidden_size,
+    return (tern_arch_facts){.hidden_size = c->hidden_size,
                              .num_hidden_layers = c->num_hidden_layers,
                              .vocab_size = c->vocab_size,
                              .max_position_embeddings = c->max_position_embeddings,

@@ -27,7 +27,6 @@ void tern__qa_outputs_build(tern_program *p, tern_value x, const char *name);
 /* The first row of each sequence through a linear and an activation. */
 tern_value tern__first_row_dense(tern_program *p, tern_value x, int64_t width, tern_op activation, const char *name);
 
-
 /* The heads that most classes share, on weights of the same names: token classification ("classifier"), question answering
  * ("qa_outputs"), and, where `pooled` is not null, sequence classification and multiple choice ("classifier" of it). Returns the head that
  * was built: config->head, or TERN_HEAD_NONE when it is another or the checkpoint lacks it. */
