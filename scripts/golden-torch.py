@@ -260,6 +260,8 @@ def check_random(n):
         for number in range(n):
             container, protocol = rng.choice(["zip", "legacy"]), rng.choice([1, 2, 2, 2, 3, 4, 5])
             value, tensors = random_object(rng, generator, protocol)
+            torch.serialization.set_crc32_options(rng.random() < 0.8)
+            torch.utils.serialization.config.save.storage_alignment = rng.choice([64, 64, 64, 1, 8, 4096])
             parts = [value]
             if tensors and value.keys() == tensors.keys() and rng.random() < 0.2:
                 names = list(tensors)

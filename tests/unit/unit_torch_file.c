@@ -90,6 +90,29 @@ static test_bytes golden_bytes(const char *name) {
     return file;
 }
 
+/* What is contiguous in its storage is not copied, whatever the strides of its dimensions of 1 say. */
+static void test_no_copies(void **state) {
+    (void)state;
+    static const char *const in_place[] = {"whole", "rows", "element", "last of half", "unsqueezed", "no elements"},
+                             *const copied[] = {"columns", "every second", "transposed", "diagonal", "expanded", "stride 0", "permuted"};
+    const test_bytes golden = golden_bytes("views.zip-2.bin");
+    tern_torch_file *file;
+    unsigned char *copy;
+    assert_int_equal(parse_exact(&file, &copy, golden.bytes, golden.n, NULL), TERN_OK);
+    for (size_t i = 0; i < sizeof in_place / sizeof in_place[0]; i++) {
+        const unsigned char *data = tern__torch_find(file, in_place[i])->data;
+        if (data < copy || data > copy + golden.n) fail_msg("%s is a copy", in_place[i]);
+    }
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        const unsigned char *data = tern__torch_find(file, copied[i])->data;
+        if (data >= copy && data <= copy + golden.n) fail_msg("%s is no copy", copied[i]);
+        assert_int_equal((uintptr_t)data % 8, 0);
+    }
+    assert_int_equal(tern__torch_count(file), sizeof in_place / sizeof in_place[0] + sizeof copied / sizeof copied[0]);
+    tern__torch_close(file);
+    free(copy);
+}
+
 static void add(test_bytes *file, const void *bytes, size_t n_bytes) {
     assert_true(file->n + n_bytes <= sizeof file->bytes);
     memcpy(file->bytes + file->n, bytes, n_bytes);
@@ -208,6 +231,10 @@ static void test_storages(void **state) {
     check_refused(lying.bytes, lying.n, TERN_E_FORMAT, "storage \"0\": should have 3 elements, but has 2");
     const test_bytes huge = LEGACY("}" NAME("a") TENSOR("0", "\x02") "s" NAME("b") TENSOR("1", "\xFF") "s");
     check_refused(huge.bytes, huge.n, TERN_E_FORMAT, "storage \"1\": its 1020 bytes pass the end of the file; was it cut short?");
+    test_bytes twice = {.n = 0};
+    ADD(&twice, LEGACY_HEAD "}" NAME("a") TENSOR("0", "\x01") "s.](" NAME("0") NAME("0") "e.");
+    ADD(&twice, "\x01\x00\x00\x00\x00\x00\x00\x00____\x01\x00\x00\x00\x00\x00\x00\x00____");
+    check_refused(twice.bytes, twice.n, TERN_E_FORMAT, "storage \"0\": is listed twice");
     const zip_writer zip_absent = ZIP("}" TWO NAME("c") TENSOR("7", "\x02") "s");
     check_refused(zip_absent.bytes, zip_absent.n, TERN_E_FORMAT, "storage \"7\": is not in the file");
     const zip_writer zip_lying = ZIP("}" NAME("a") TENSOR("0", "\x03") "s");
@@ -314,8 +341,8 @@ static void test_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_made),       cmocka_unit_test(test_dicts),  cmocka_unit_test(test_storages),
-        cmocka_unit_test(test_expanded), cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_no_copies), cmocka_unit_test(test_made),       cmocka_unit_test(test_dicts),
+        cmocka_unit_test(test_storages), cmocka_unit_test(test_expanded),  cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests_name("torch files", tests, NULL, NULL);
 }
