@@ -58,15 +58,15 @@ static void build_lm_head(tern_program *p, const tern_config *config, const tern
 }
 
 static tern_head build_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x, tern_value pooled) {
-    const bool has_lm = tern__config_has_weight(config, "predictions.dense.weight");
+    const bool is_lm = config->head == TERN_HEAD_PRE_TRAINING || config->head == TERN_HEAD_MASKED_LM;
+    if (is_lm && !tern__config_has_weight(config, "predictions.dense.weight")) return TERN_HEAD_NONE;
     switch (config->head) {
     case TERN_HEAD_PRE_TRAINING:
-        if (!has_lm || pooled.index == 0 || !tern__config_has_weight(config, "sop_classifier.classifier.weight")) return TERN_HEAD_NONE;
+        if (pooled.index == 0 || !tern__config_has_weight(config, "sop_classifier.classifier.weight")) return TERN_HEAD_NONE;
         build_lm_head(p, config, c, x, "prediction_logits");
         tern__output(p, tern__linear(p, pooled, tern__config_num_labels(config), "sop_classifier.classifier"), "sop_logits");
         return config->head;
     case TERN_HEAD_MASKED_LM:
-        if (!has_lm) return TERN_HEAD_NONE;
         build_lm_head(p, config, c, x, "logits");
         return config->head;
     default:

@@ -19,21 +19,25 @@ static void build_lm_head(tern_program *p, const tern_config *config, const tern
     tern__lm_head_build(p, x, &head, output);
 }
 
+static bool has_lm_head(const tern_config *config) {
+    return tern__config_has_weight(config, "cls.predictions.transform.dense.weight");
+}
+
+static bool has_seq_relationship(const tern_config *config) { return tern__config_has_weight(config, "cls.seq_relationship.weight"); }
+
 static tern_head build_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x, tern_value pooled) {
-    const bool has_lm = tern__config_has_weight(config, "cls.predictions.transform.dense.weight");
-    const bool has_nsp = tern__config_has_weight(config, "cls.seq_relationship.weight") && pooled.index != 0;
     switch (config->head) {
     case TERN_HEAD_PRE_TRAINING:
-        if (!has_lm || !has_nsp) return TERN_HEAD_NONE;
+        if (!has_lm_head(config) || !has_seq_relationship(config) || pooled.index == 0) return TERN_HEAD_NONE;
         build_lm_head(p, config, c, x, "prediction_logits");
         tern__output(p, tern__linear(p, pooled, 2, "cls.seq_relationship"), "seq_relationship_logits");
         return config->head;
     case TERN_HEAD_MASKED_LM:
-        if (!has_lm) return TERN_HEAD_NONE;
+        if (!has_lm_head(config)) return TERN_HEAD_NONE;
         build_lm_head(p, config, c, x, "logits");
         return config->head;
     case TERN_HEAD_NEXT_SENTENCE_PREDICTION:
-        if (!has_nsp) return TERN_HEAD_NONE;
+        if (!has_seq_relationship(config) || pooled.index == 0) return TERN_HEAD_NONE;
         tern__classifier_build(p, pooled, 2, "cls.seq_relationship");
         return config->head;
     default:

@@ -25,10 +25,9 @@ tern_value tern__first_row_dense(tern_program *p, tern_value x, int64_t width, t
 
 tern_head tern__plain_head_build(const tern_config *config, tern_value last_hidden_state, tern_value pooled) {
     tern_program *p = config->program;
-    const bool has_classifier = tern__config_has_weight(config, "classifier.weight");
     switch (config->head) {
     case TERN_HEAD_TOKEN_CLASSIFICATION:
-        if (!has_classifier) return TERN_HEAD_NONE;
+        if (!tern__config_has_weight(config, "classifier.weight")) return TERN_HEAD_NONE;
         tern__classifier_build(p, last_hidden_state, tern__config_num_labels(config), "classifier");
         return config->head;
     case TERN_HEAD_QUESTION_ANSWERING:
@@ -37,7 +36,7 @@ tern_head tern__plain_head_build(const tern_config *config, tern_value last_hidd
         return config->head;
     case TERN_HEAD_SEQUENCE_CLASSIFICATION:
     case TERN_HEAD_MULTIPLE_CHOICE:
-        if (!has_classifier || pooled.index == 0) return TERN_HEAD_NONE;
+        if (pooled.index == 0 || !tern__config_has_weight(config, "classifier.weight")) return TERN_HEAD_NONE;
         tern__classifier_build(p, pooled, config->head == TERN_HEAD_MULTIPLE_CHOICE ? 1 : tern__config_num_labels(config), "classifier");
         return config->head;
     default:
