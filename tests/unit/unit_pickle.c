@@ -363,6 +363,8 @@ static void test_lying_tensors(void **state) {
         REFUSAL(TENSOR("K\x00", BIG "\x85K\x00\x85"), FORMAT, "the size of a tensor overflows at dimension 0, 9223372036854775807"),
         REFUSAL(TENSOR("K\x00", "K\x00" BIG "\x86K\x00K\x00\x86"), FORMAT, "the size of a tensor overflows at dimension 1"),
         REFUSAL(TENSOR("K\x00", BIG BIG "\x86K\x00K\x00\x86"), FORMAT, "the size of a tensor overflows"),
+        REFUSAL(TENSOR("K\x00", "\x8A\x08\x00\x00\x00\x00\x00\x00\x00\x20\x85K\x00\x85"), FORMAT,
+                "the size of a tensor overflows"), /* 2^63 bytes */
         REFUSAL(TENSOR("J\xFF\xFF\xFF\xFF", "))"), FORMAT, "the offset of a tensor is negative, not an int of at least 0"),
         REFUSAL(TENSOR("K\x00", "J\xFF\xFF\xFF\xFF\x85K\x01\x85"), FORMAT, "a dimension of a tensor is negative"),
         REFUSAL(TENSOR("K\x05", "K\x02\x85J\xFF\xFF\xFF\xFF\x85"), FORMAT, "a stride of a tensor is negative"),

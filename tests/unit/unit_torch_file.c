@@ -241,13 +241,14 @@ static void test_storages(void **state) {
     check_refused(zip_lying.bytes, zip_lying.n, TERN_E_FORMAT, "storage \"0\": should have 12 bytes, but has 8");
 }
 
-/* One element seen as 2^20 x 2^20: 4 TB of copies. */
+/* One element seen as 2^20 x 2^20: 4 TB of copies. One seen as 2^20 x 12 is read, but not a second one: 96 MB. */
 static void test_expanded(void **state) {
     (void)state;
-#define EXPANDED                                                                                                                           \
-    "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE("0", "\x02") "K\x00J\x00\x00\x10\x00J\x00\x00\x10\x00\x86K\x00K\x00\x86\x89}tR"
-    const zip_writer zip = ZIP("}" NAME("a") EXPANDED "s");
-    check_refused(zip.bytes, zip.n, TERN_E_UNSUPPORTED, "tensor \"a\" repeats its elements over 4398046511104 bytes");
+#define EXPANDED(n) "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE("0", "\x02") "K\x00J\x00\x00\x10\x00" n "\x86K\x00K\x00\x86\x89}tR"
+    const zip_writer huge = ZIP("}" NAME("a") EXPANDED("J\x00\x00\x10\x00") "s");
+    check_refused(huge.bytes, huge.n, TERN_E_UNSUPPORTED, "tensor \"a\" repeats its elements over 4398046511104 bytes");
+    const zip_writer twice = ZIP("}" NAME("a") EXPANDED("K\x0C") "s" NAME("b") EXPANDED("K\x0C") "s");
+    check_refused(twice.bytes, twice.n, TERN_E_UNSUPPORTED, "tensor \"b\" repeats its elements over 50331648 bytes");
 }
 
 static void test_containers(void **state) {
