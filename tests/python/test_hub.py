@@ -5,6 +5,7 @@ The hub is hub_server.py on this machine; no test leaves it. Each failure must e
 half file under its final name. Environment: see command.py. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
 """
 import concurrent.futures
+import ctypes
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from command import TERN, TINY, Result, check, check_fails, main, tern
+from command import ROOT, TERN, TINY, Result, check, check_fails, main, tern
 from hub_server import Hub, git_sha1
 
 TINY_FILES = {name: (TINY / name).read_bytes() for name in ("config.json", "model.safetensors", "vocab.txt")} | {"README.md": b"a model\n"}
@@ -698,6 +699,67 @@ def test_progress(scratch):
         check(re.search(r"\[#+ *\] +\d+%  \d/\d files, \d\.\d/3\.0 MB, \d+\.\d MB/s, \d+ s left", text) is not None, "pull shows progress on a terminal", text[:400])
         check(text.endswith("\r\x1b[K"), "and takes it away at the end", text[-80:])
         check(len((scratch / "out").read_text().split("\n")) == 2, "the folder alone is on standard output")
+
+
+# ---- The library -----------------------------------------------------------------------------------------------------------------------
+
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int), ("message", ctypes.c_char * 4096), ("file", ctypes.c_char_p), ("line", ctypes.c_int)]
+
+
+class Progress(ctypes.Structure):
+    _fields_ = [("n_files", ctypes.c_size_t), ("n_files_done", ctypes.c_size_t), ("n_bytes", ctypes.c_uint64), ("n_bytes_done", ctypes.c_uint64)]
+
+
+ON_PROGRESS = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(Progress))
+
+
+class Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("revision", ctypes.c_char_p), ("include", ctypes.c_void_p), ("n_include", ctypes.c_size_t),
+                ("tokenizer_only", ctypes.c_bool), ("update", ctypes.c_bool), ("offline", ctypes.c_bool), ("cache_folder", ctypes.c_char_p),
+                ("endpoint", ctypes.c_char_p), ("token", ctypes.c_char_p), ("etag_timeout_s", ctypes.c_int), ("download_timeout_s", ctypes.c_int),
+                ("progress", ON_PROGRESS), ("user", ctypes.c_void_p), ("storage", ctypes.c_void_p)]
+
+
+def test_library(scratch):
+    """What the command does not show: cancelling, and two pulls in one process."""
+    library = ctypes.CDLL(os.environ.get("TERN_LIBRARY", str(ROOT / "build" / "release" / "src" / "libtern.so")))
+    library.tern_hub_options_default.restype = Options
+    (E_IO, E_CANCELLED) = (3, 11)
+
+    def call(function, cache, progress=lambda p: True):
+        options = library.tern_hub_options_default()
+        options.cache_folder, options.endpoint = str(cache).encode(), hub.endpoint.encode()
+        callback = options.progress = ON_PROGRESS(lambda user, p: progress(p.contents))
+        folder, error = ctypes.c_char_p(), Error()
+        code = function(ctypes.byref(folder), b"org/name", ctypes.byref(options), ctypes.byref(error))
+        del callback
+        return code, (folder.value or b"").decode(), error.message.decode()
+
+    with Hub() as hub:
+        repo = hub.add("org/name", {"config.json": b"{}", "model.safetensors": BIG}, lfs={"model.safetensors"})
+        hub.break_always("cdn", "", step=200_000, pause=0.05)
+        cache = scratch / "cache"
+        code, folder, message = call(library.tern_hub_pull, cache, lambda p: p.n_bytes_done < 1_000_000)
+        check(code == E_CANCELLED and folder == "" and "stopped" in message, "a progress function that says no cancels", (code, message))
+        check_cache("cancelled: nothing half under a final name", cache, may_be_incomplete=True)
+        check(call(library.tern_hub_find, cache)[0] == E_IO, "cancelled: not found in the cache")
+        seen = []
+        hub.log.clear()
+        code, folder, message = call(library.tern_hub_pull, cache, lambda p: seen.append((p.n_files_done, p.n_bytes_done, p.n_files, p.n_bytes)) or True)
+        check(code == 0 and message == "" and [r.range for r in hub.log if r.server == "cdn"] != [None], "the next pull goes on", (code, message))
+        rising = all(a[:2] <= b[:2] for a, b in zip(seen, seen[1:]))
+        check(rising and len(seen) > 3 and seen[-1] == (1, len(BIG), 1, len(BIG)), "progress rises to the end", seen)
+        check(call(library.tern_hub_find, cache) == (0, folder, ""), "then it is found in the cache")
+        check_cache("and the cache is right", cache, repo)
+
+        cache = scratch / "threads"
+        hub.log.clear()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: call(library.tern_hub_pull, cache), range(4)))
+        check(len(set(results)) == 1 and results[0][0] == 0, "four threads pull the same", results)
+        check(len([r for r in hub.log if r.server == "cdn"]) == 1, "and download it once", hub.log)
+        check_cache("and the cache is right", cache, repo)
 
 
 if __name__ == "__main__":
