@@ -232,10 +232,21 @@ static tern_status read_number(json_t **out, tern_json_reader *reader) {
 
 static tern_status read_value(json_t **out, tern_json_reader *reader);
 
+/* Where a run of spaces or newlines, eight at a time, ends: where large tables have been blanked, it is megabytes long. */
+static const char *skip_run(const char *at, const char *end) {
+    for (uint64_t word; end - at >= (ptrdiff_t)sizeof word; at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        if (word != UINT64_C(0x2020202020202020) && word != UINT64_C(0x0A0A0A0A0A0A0A0A)) break;
+    }
+    return at;
+}
+
 /* Skip white space; the next character, or 0 at the end (and for a NUL, which no rule of the grammar takes). */
 static char next_character(tern_json_reader *reader) {
-    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\r' || *reader->at == '\t'))
-        reader->at++;
+    reader->at = skip_run(reader->at, reader->end);
+    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\r' || *reader->at == '\t')) {
+        reader->at = skip_run(reader->at + 1, reader->end);
+    }
     return reader->at < reader->end ? *reader->at : '\0';
 }
 

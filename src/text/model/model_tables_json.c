@@ -5,24 +5,35 @@
 #include "text/model/json_scan.h"
 #include "text/model/model_tables.h"
 
+/* Back to the token of an entry, for a message. */
+static tern_status fail_repeated(tern_json_scan *scan, size_t start, size_t n_before) {
+    scan->at = start;
+    for (size_t i = 0; i < n_before * 2; i++) { /* keys and ids, with a ':' or ',' behind each */
+        tern__json_scan_skip(scan);
+        tern__json_scan_next(scan);
+        scan->at++;
+    }
+    tern__json_scan_next(scan);
+    return tern__json_scan_fail(scan, scan->at, "a token that was there before");
+}
+
 /* {"token": id, ..} from behind the opening brace to behind the closing one. */
 static tern_status read_entries(tern_json_scan *scan, tern_vocabulary *out) {
+    size_t start = scan->at, repeated;
     if (tern__json_scan_take(scan, '}')) return TERN_OK;
     do {
         const char *token = NULL;
         size_t n_bytes = 0;
         int32_t id = 0;
-        bool is_new;
         scan->n_resolved = 0;
-        tern__json_scan_next(scan);
-        size_t start = scan->at;
         TERN_TRY(tern__json_scan_string(scan, &token, &n_bytes));
         if (!tern__json_scan_take(scan, ':')) return tern__json_scan_fail(scan, scan->at, "':' is expected");
         TERN_TRY(tern__json_scan_id(scan, &id));
-        if (!tern__vocabulary_set(out, token, n_bytes, id, &is_new)) return TERN_FAIL_MEMORY(scan->err, n_bytes);
-        if (!is_new) return tern__json_scan_fail(scan, start, "a token that was there before");
+        if (!tern__vocabulary_append(out, token, n_bytes, id)) return TERN_FAIL_MEMORY(scan->err, n_bytes);
     } while (tern__json_scan_take(scan, ','));
-    return tern__json_scan_take(scan, '}') ? TERN_OK : tern__json_scan_fail(scan, scan->at, "',' or '}' is expected");
+    if (!tern__json_scan_take(scan, '}')) return tern__json_scan_fail(scan, scan->at, "',' or '}' is expected");
+    if (!tern__vocabulary_index(out, &repeated)) return TERN_FAIL_MEMORY(scan->err, out->n_entries * sizeof *out->slots);
+    return repeated == SIZE_MAX ? TERN_OK : fail_repeated(scan, start, repeated);
 }
 
 /* [["piece", score], ..] from behind the opening bracket to behind the closing one. */
@@ -80,13 +91,11 @@ static tern_status read_merges(tern_json_scan *scan, tern_model_tables *out) {
 
 /* Spaces, with as many newlines as there were, and the last one where it was: what stands behind keeps its line and column. */
 static void blank(char *bytes, size_t start, size_t end) {
-    size_t n_lines = 0, last = start;
-    for (char *at = bytes + start; (at = memchr(at, '\n', (size_t)(bytes + end - at))); at++) {
-        n_lines++;
-        last = (size_t)(at - bytes);
-    }
+    size_t n_lines = 0, last = end;
+    for (size_t i = start; i < end; i++) n_lines += bytes[i] == '\n';
+    while (n_lines > 0 && bytes[--last] != '\n') {}
     memset(bytes + start, ' ', end - start);
-    if (n_lines) memset(bytes + last + 1 - n_lines, '\n', n_lines);
+    if (n_lines > 0) memset(bytes + last + 1 - n_lines, '\n', n_lines);
 }
 
 /* The table at the value that comes, if it is one. */
@@ -120,7 +129,8 @@ static tern_status take_tables(tern_json_scan *scan, tern_model_tables *tables, 
             is_model = true;
             continue;
         }
-        bool is_vocab = is_model && is_key(key, n_key, "vocab"), is_merges = is_model && is_key(key, n_key, "merges");
+        bool is_vocab = is_model && tables->vocabulary.n_entries == 0 && is_key(key, n_key, "vocab"); /* the JSON library refuses a second */
+        bool is_merges = is_model && tables->n_merges == 0 && is_key(key, n_key, "merges");
         if (is_vocab || is_merges) TERN_TRY(take_table(scan, tables, bytes, is_vocab));
         else if (!tern__json_scan_skip(scan)) return TERN_OK;
         if (!tern__json_scan_take(scan, ',')) return TERN_OK; /* the end of the model, or of the file */

@@ -13,18 +13,20 @@
 #define MAX_NODES ((size_t)1 << 31)
 
 typedef struct tern_trie_key {
-    const unsigned char *text;
-    uint32_t n_bytes, value;
+    uint64_t head;  /* its first 8 bytes, the first in the highest place, zeros behind */
+    uint32_t value; /* index of the piece + 1 */
+    uint32_t n_bytes;
 } tern_trie_key;
 
-/* What is free in a block: bit i of `slots` for slot i, of `bases` for the base block * 256 + i. */
+/* What is free in a block: bit i of `slots` for slot i, of `links` for the link block * 256 + i. */
 typedef struct tern_trie_block {
-    uint64_t slots[4], bases[4];
+    uint64_t slots[4], links[4];
     uint32_t index, n_free;
 } tern_trie_block;
 
 typedef struct tern_trie_builder {
     tern_piece_trie *trie;
+    const tern_vocabulary *vocabulary;
     tern_trie_key *keys, *sorted; /* [n] each */
     tern_trie_block open[OPEN_MAX];
     size_t n_open;
@@ -66,20 +68,20 @@ static tern_trie_block *open_block(tern_trie_builder *builder) {
     memset(block, 0xFF, sizeof *block);
     block->index = (uint32_t)(trie->n_nodes / BLOCK);
     block->n_free = BLOCK;
-    if (block->index == 0) clear(block->bases, 0); /* the base of nodes without children */
+    if (block->index == 0) clear(block->links, 0); /* the link of nodes without children */
     trie->n_nodes += BLOCK;
     return block;
 }
 
 static bool fits(const tern_trie_block *block, unsigned base, const unsigned char *labels, unsigned n_labels) {
-    if (!is_set(block->bases, base)) return false;
+    if (!is_set(block->links, base)) return false;
     for (unsigned i = 1; i < n_labels; i++)
         if (!is_set(block->slots, base ^ labels[i])) return false;
     return true;
 }
 
-/* A base for these children: in an open block, else in a new one. Their slots are taken. False when memory is short. */
-static bool place_children(tern_trie_builder *builder, const unsigned char *labels, unsigned n_labels, uint32_t *base) {
+/* A link for these children: in an open block, else in a new one. Their slots are taken. False when memory is short. */
+static bool place_children(tern_trie_builder *builder, const unsigned char *labels, unsigned n_labels, uint32_t *link) {
     tern_trie_block *block = NULL;
     unsigned found = 0;
     for (size_t b = builder->n_open; b-- > 0 && !block;) {
@@ -95,9 +97,9 @@ static bool place_children(tern_trie_builder *builder, const unsigned char *labe
         found = block->index == 0; /* any but that of nodes without children */
     }
     for (unsigned i = 0; i < n_labels; i++) clear(block->slots, found ^ labels[i]);
-    clear(block->bases, found);
+    clear(block->links, found);
     block->n_free -= n_labels;
-    *base = block->index * BLOCK + found;
+    *link = block->index * BLOCK + found;
     return true;
 }
 
@@ -115,13 +117,20 @@ typedef struct tern_trie_children {
     size_t starts[257];
 } tern_trie_children;
 
+static inline unsigned char byte_of(const tern_trie_builder *builder, const tern_trie_key *key, size_t depth) {
+    if (depth < 8) return (unsigned char)(key->head >> (56 - 8 * depth));
+    const tern_vocabulary *vocabulary = builder->vocabulary;
+    return (unsigned char)vocabulary->strings[vocabulary->entries[key->value - 1].start + depth];
+}
+
 #define FEW_KEYS 24 /* are sorted by insertion */
 
-static void sort_few(tern_trie_key *keys, size_t n, size_t depth) {
+static void sort_few(const tern_trie_builder *builder, tern_trie_key *keys, size_t n, size_t depth) {
     for (size_t i = 1; i < n; i++) {
         tern_trie_key key = keys[i];
+        unsigned char byte = byte_of(builder, &key, depth);
         size_t at = i;
-        for (; at > 0 && keys[at - 1].text[depth] > key.text[depth]; at--) keys[at] = keys[at - 1];
+        for (; at > 0 && byte_of(builder, &keys[at - 1], depth) > byte; at--) keys[at] = keys[at - 1];
         keys[at] = key;
     }
 }
@@ -129,25 +138,25 @@ static void sort_few(tern_trie_key *keys, size_t n, size_t depth) {
 static void sort_many(tern_trie_builder *builder, size_t start, size_t end, size_t depth) {
     size_t counts[256] = {0}, at = start;
     tern_trie_key *keys = builder->keys;
-    for (size_t i = start; i < end; i++) counts[keys[i].text[depth]]++;
+    for (size_t i = start; i < end; i++) counts[byte_of(builder, &keys[i], depth)]++;
     for (unsigned byte = 0; byte < 256; byte++) {
         size_t n = counts[byte];
         counts[byte] = at;
         at += n;
     }
-    for (size_t i = start; i < end; i++) builder->sorted[counts[keys[i].text[depth]]++] = keys[i];
+    for (size_t i = start; i < end; i++) builder->sorted[counts[byte_of(builder, &keys[i], depth)]++] = keys[i];
     memcpy(keys + start, builder->sorted + start, (end - start) * sizeof *keys);
 }
 
 /* Sort the range by its next byte. */
 static void find_children(tern_trie_children *out, tern_trie_builder *builder, size_t start, size_t end, size_t depth) {
     const tern_trie_key *keys = builder->keys;
-    if (end - start <= FEW_KEYS) sort_few(builder->keys + start, end - start, depth);
+    if (end - start <= FEW_KEYS) sort_few(builder, builder->keys + start, end - start, depth);
     else sort_many(builder, start, end, depth);
     out->n = 0;
     for (size_t i = start; i < end; i++) {
-        unsigned char label = keys[i].text[depth];
-        if (i > start && label == out->labels[out->n - 1]) continue;
+        unsigned char label = byte_of(builder, &keys[i], depth);
+        if (out->n > 0 && label == out->labels[out->n - 1]) continue;
         out->labels[out->n] = label;
         out->starts[out->n++] = i;
     }
@@ -160,28 +169,33 @@ static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *rang
     size_t first = range->end;
     uint32_t value = 0;
     for (size_t i = range->end; i-- > range->start;) {
-        if (keys[i].n_bytes != range->depth) keys[--first] = keys[i];
-        else if (keys[i].value > value) value = keys[i].value;
+        if (keys[i].n_bytes != range->depth) {
+            if (--first != i) keys[first] = keys[i];
+        } else if (keys[i].value > value) {
+            value = keys[i].value;
+        }
     }
-    if (value) builder->trie->nodes[range->node].label_and_value |= value << 9;
+    if (value) builder->trie->nodes[range->node].fields |= value << TERN_TRIE_VALUE_SHIFT;
     return first;
 }
 
-static bool set_children(tern_trie_builder *builder, size_t node, const unsigned char *labels, unsigned n_labels, uint32_t *base) {
-    if (!place_children(builder, labels, n_labels, base)) return false;
+static bool set_children(tern_trie_builder *builder, size_t node, const unsigned char *labels, unsigned n_labels, uint32_t *link) {
+    if (!place_children(builder, labels, n_labels, link)) return false;
     tern_trie_node *nodes = builder->trie->nodes;
-    if (node == SIZE_MAX) builder->trie->root_base = *base;
-    else nodes[node].base = *base;
-    for (unsigned i = 0; i < n_labels; i++) nodes[*base ^ labels[i]].label_and_value = labels[i] + 1u;
+    if (node == SIZE_MAX) builder->trie->root_link = *link;
+    else nodes[node].link = *link;
+    for (unsigned i = 0; i < n_labels; i++) nodes[*link ^ labels[i]].fields = labels[i] + 1u;
     return true;
 }
 
-/* The rest of a piece that shares it with no other. */
-static bool add_chain(tern_trie_builder *builder, const tern_trie_key *key, size_t depth, size_t node) {
-    for (uint32_t base; depth < key->n_bytes; node = base ^ key->text[depth++])
-        if (!set_children(builder, node, key->text + depth, 1, &base)) return false;
-    builder->trie->nodes[node].label_and_value |= key->value << 9;
-    return true;
+/* The one piece that goes on from a node at which none ends. */
+static void set_tail(tern_trie_builder *builder, const tern_trie_key *key, size_t depth, size_t node) {
+    size_t n_rest = key->n_bytes - depth;
+    uint32_t link = n_rest < 255 ? (uint32_t)n_rest : 255;
+    for (size_t i = 0; i < 3 && i < n_rest; i++) link |= (uint32_t)byte_of(builder, key, depth + i) << (8 + 8 * i);
+    tern_trie_node *to = &builder->trie->nodes[node];
+    to->link = link;
+    to->fields |= TERN_TRIE_TAIL | key->value << TERN_TRIE_VALUE_SHIFT;
 }
 
 static bool build(tern_trie_builder *builder, size_t n_keys) {
@@ -192,35 +206,46 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
     if (is_done && n_keys > 0) ranges[n++] = range;
     while (n > 0 && is_done) {
         range = ranges[--n];
-        size_t start = take_ended(builder, &range);
+        size_t start = range.depth > 0 ? take_ended(builder, &range) : range.start;
         if (start == range.end) continue;
-        if (range.end - start == 1) {
-            is_done = add_chain(builder, &builder->keys[start], range.depth, range.node);
+        if (range.end - start == 1 && start == range.start && range.depth > 0) {
+            set_tail(builder, &builder->keys[start], range.depth, range.node);
             continue;
         }
-        uint32_t base;
+        uint32_t link;
         find_children(&children, builder, start, range.end, range.depth);
-        is_done = set_children(builder, range.node, children.labels, children.n, &base) &&
+        is_done = set_children(builder, range.node, children.labels, children.n, &link) &&
                   tern__grow(&ranges, &capacity, n + children.n, sizeof *ranges);
         for (unsigned i = children.n; i-- > 0 && is_done;)
-            ranges[n++] = (tern_trie_range){
-                .start = children.starts[i], .end = children.starts[i + 1], .depth = range.depth + 1, .node = base ^ children.labels[i]};
+            ranges[n++] = (tern_trie_range){.start = children.starts[i],
+                                            .end = children.starts[i + 1],
+                                            .depth = range.depth + 1,
+                                            .node = link ^ children.labels[i]};
     }
     free(ranges);
     return is_done;
 }
 
+static uint64_t head_of(const char *text, size_t n_bytes) {
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8 && i < n_bytes; i++) head |= (uint64_t)(unsigned char)text[i] << (56 - 8 * i);
+    return head;
+}
+
 tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err) {
     size_t n = vocabulary->n_entries, n_keys = 0;
     if (n > TERN_TRIE_MAX_PIECES)
-        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n,
-                         TERN_TRIE_MAX_PIECES);
-    tern_trie_builder builder = {.trie = out, .keys = tern__alloc(n, sizeof *builder.keys), .sorted = tern__alloc(n, sizeof *builder.keys)};
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n, TERN_TRIE_MAX_PIECES);
+    tern_trie_builder builder = {.trie = out,
+                                 .vocabulary = vocabulary,
+                                 .keys = tern__alloc(n, sizeof *builder.keys),
+                                 .sorted = tern__alloc(n, sizeof *builder.keys)};
     bool is_done = builder.keys && builder.sorted;
     for (size_t i = 0; i < n && is_done; i++) {
         const tern_vocabulary_entry *entry = &vocabulary->entries[i];
-        const unsigned char *text = (const unsigned char *)tern__vocabulary_string(vocabulary, entry);
-        if (entry->n_bytes) builder.keys[n_keys++] = (tern_trie_key){.text = text, .n_bytes = entry->n_bytes, .value = (uint32_t)i + 1};
+        if (entry->n_bytes == 0) continue;
+        builder.keys[n_keys++] = (tern_trie_key){
+            .head = head_of(tern__vocabulary_string(vocabulary, entry), entry->n_bytes), .value = (uint32_t)i + 1, .n_bytes = entry->n_bytes};
     }
     is_done = is_done && open_block(&builder) && build(&builder, n_keys);
     free(builder.keys);

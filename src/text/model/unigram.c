@@ -135,12 +135,24 @@ static inline void relax(tern_unigram_run *run, uint32_t start, uint32_t end, do
 static tern_status add_pieces(tern_unigram_run *run, uint32_t start, uint32_t n_bytes) {
     const tern_unigram *unigram = run->unigram;
     double score = run->scratch->nodes[start - run->first].score;
-    uint32_t base = unigram->trie.root_base, value;
+    uint32_t link = unigram->trie.root_link;
     bool is_known = false;
-    for (uint32_t at = start; at < run->word.end && tern__trie_step(&unigram->trie, &base, run->bytes[at], &value); at++) {
-        if (value == 0) continue;
-        relax(run, start, at + 1, score + unigram->scores[value - 1], (int32_t)value - 1);
-        is_known |= at + 1 - start == n_bytes;
+    for (uint32_t at = start; at < run->word.end;) {
+        tern_trie_node node = unigram->trie.nodes[link ^ run->bytes[at]];
+        if ((node.fields & TERN_TRIE_LABEL) != run->bytes[at] + 1u) break;
+        at++;
+        uint32_t value = node.fields >> TERN_TRIE_VALUE_SHIFT;
+        if (node.fields & TERN_TRIE_TAIL) {
+            size_t n_rest;
+            if (!tern__trie_match_tail(node, unigram->vocabulary, at - start, run->bytes + at, run->word.end - at, &n_rest)) break;
+            at += (uint32_t)n_rest;
+        }
+        if (value) {
+            relax(run, start, at, score + unigram->scores[value - 1], (int32_t)value - 1);
+            is_known |= at - start == n_bytes;
+        }
+        if (node.fields & TERN_TRIE_TAIL) break;
+        link = node.link;
     }
     if (is_known) return TERN_OK;
     uint32_t end = start + n_bytes;

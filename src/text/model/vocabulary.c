@@ -36,7 +36,7 @@ static void set_slot(tern_vocabulary *vocabulary, size_t at, uint64_t hash, size
     vocabulary->slots[at] = (tern_vocabulary_slot){.hash = (uint32_t)hash, .entry = (uint32_t)entry + 1};
 }
 
-/* Make the table big enough for n_entries and put the present ones in anew. */
+/* A bigger table, still empty: all entries are to be indexed anew. */
 static bool grow_slots(tern_vocabulary *vocabulary, size_t n_entries) {
     size_t n_slots = vocabulary->n_slots ? vocabulary->n_slots : 16;
     while (n_slots / 2 < n_entries) n_slots *= 2;
@@ -48,23 +48,40 @@ static bool grow_slots(tern_vocabulary *vocabulary, size_t n_entries) {
     vocabulary->n_slots = n_slots;
     vocabulary->shift = 64;
     for (size_t n = n_slots; n > 1; n /= 2) vocabulary->shift--;
-    for (size_t i = 0; i < vocabulary->n_entries; i++) {
-        const tern_vocabulary_entry *entry = &vocabulary->entries[i];
-        const char *string = vocabulary->strings + entry->start;
-        uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, entry->n_bytes);
-        set_slot(vocabulary, find_slot(vocabulary, hash, string, entry->n_bytes), hash, i);
-    }
+    vocabulary->n_indexed = 0;
     return true;
 }
 
 bool tern__vocabulary_reserve(tern_vocabulary *vocabulary, size_t n_entries, size_t strings_bytes) {
     return n_entries <= TERN_VOCABULARY_MAX &&
            tern__grow(&vocabulary->entries, &vocabulary->entries_capacity, n_entries, sizeof *vocabulary->entries) &&
-           tern__grow(&vocabulary->strings, &vocabulary->strings_capacity, strings_bytes, 1) && grow_slots(vocabulary, n_entries);
+           tern__grow(&vocabulary->strings, &vocabulary->strings_capacity, strings_bytes, 1);
 }
 
-/* A new entry, which is in no slot yet. */
-static bool push_entry(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
+#define BATCH 16 /* entries whose slots are fetched from memory at the same time */
+
+bool tern__vocabulary_index(tern_vocabulary *vocabulary, size_t *repeated) {
+    uint64_t hashes[BATCH];
+    *repeated = SIZE_MAX;
+    if (!grow_slots(vocabulary, vocabulary->n_entries)) return false;
+    while (vocabulary->n_indexed < vocabulary->n_entries) {
+        const tern_vocabulary_entry *entries = vocabulary->entries + vocabulary->n_indexed;
+        size_t n = vocabulary->n_entries - vocabulary->n_indexed < BATCH ? vocabulary->n_entries - vocabulary->n_indexed : BATCH;
+        for (size_t i = 0; i < n; i++) {
+            hashes[i] = tern__hash_bytes(TERN_HASH_START, vocabulary->strings + entries[i].start, entries[i].n_bytes);
+            __builtin_prefetch(&vocabulary->slots[hashes[i] >> vocabulary->shift], 1);
+        }
+        for (size_t i = 0; i < n; i++) {
+            size_t at = find_slot(vocabulary, hashes[i], vocabulary->strings + entries[i].start, entries[i].n_bytes);
+            if (vocabulary->slots[at].entry != 0 && *repeated == SIZE_MAX) *repeated = vocabulary->n_indexed + i;
+            set_slot(vocabulary, at, hashes[i], vocabulary->n_indexed + i);
+        }
+        vocabulary->n_indexed += n;
+    }
+    return true;
+}
+
+bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
     if (n_bytes >= UINT32_MAX || vocabulary->strings_bytes > SIZE_MAX - n_bytes - 1 ||
         !tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, vocabulary->strings_bytes + n_bytes + 1))
         return false;
@@ -78,24 +95,19 @@ static bool push_entry(tern_vocabulary *vocabulary, const char *string, size_t n
     return true;
 }
 
-bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
-    uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
-    if (!push_entry(vocabulary, string, n_bytes, id)) return false;
-    set_slot(vocabulary, find_slot(vocabulary, hash, string, n_bytes), hash, vocabulary->n_entries - 1);
-    return true;
-}
-
 bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new) {
+    size_t repeated;
+    if (!grow_slots(vocabulary, vocabulary->n_entries + 1) || !tern__vocabulary_index(vocabulary, &repeated)) return false;
     uint64_t hash = tern__hash_bytes(TERN_HASH_START, string, n_bytes);
-    if (!tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, 0)) return false;
     size_t at = find_slot(vocabulary, hash, string, n_bytes);
     *is_new = vocabulary->slots[at].entry == 0;
     if (!*is_new) {
         vocabulary->entries[vocabulary->slots[at].entry - 1].id = id;
         return true;
     }
-    if (!push_entry(vocabulary, string, n_bytes, id)) return false;
+    if (!tern__vocabulary_append(vocabulary, string, n_bytes, id)) return false;
     set_slot(vocabulary, at, hash, vocabulary->n_entries - 1);
+    vocabulary->n_indexed++;
     return true;
 }
 
@@ -122,8 +134,14 @@ const tern_vocabulary_entry *tern__vocabulary_find(const tern_vocabulary *vocabu
 static size_t id_slot(const tern_vocabulary *vocabulary, int32_t id) { return (size_t)(uint32_t)id & (vocabulary->n_slots - 1); }
 
 bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary) {
-    if (!grow_slots(vocabulary, vocabulary->n_entries)) return false;
+    size_t repeated, n_in_place = 0;
+    if (!tern__vocabulary_index(vocabulary, &repeated)) return false;
     free(vocabulary->id_slots);
+    vocabulary->id_slots = NULL;
+    while (n_in_place < vocabulary->n_entries && vocabulary->entries[n_in_place].id == (int32_t)n_in_place) n_in_place++;
+    vocabulary->has_shared_ids = false;
+    vocabulary->ids_are_indices = n_in_place == vocabulary->n_entries;
+    if (vocabulary->ids_are_indices) return true;
     vocabulary->id_slots = tern__alloc_zero(vocabulary->n_slots, sizeof *vocabulary->id_slots);
     if (!vocabulary->id_slots) return false;
     for (size_t i = 0; i < vocabulary->n_entries; i++) {
@@ -137,6 +155,7 @@ bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary) {
 }
 
 const tern_vocabulary_entry *tern__vocabulary_find_id(const tern_vocabulary *vocabulary, int32_t id) {
+    if (vocabulary->ids_are_indices) return id >= 0 && (size_t)id < vocabulary->n_entries ? &vocabulary->entries[id] : NULL;
     if (!vocabulary->id_slots) return NULL;
     for (size_t at = id_slot(vocabulary, id); vocabulary->id_slots[at] != 0; at = (at + 1) & (vocabulary->n_slots - 1)) {
         const tern_vocabulary_entry *entry = &vocabulary->entries[vocabulary->id_slots[at] - 1];

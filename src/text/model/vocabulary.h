@@ -28,8 +28,10 @@ typedef struct tern_vocabulary {
     tern_vocabulary_slot *slots; /* open addressing, at most half full */
     size_t n_slots;              /* a power of two, or 0 */
     int shift;                   /* 64 - log2(n_slots) */
-    uint32_t *id_slots;          /* index + 1 of the entry, by id; made by tern__vocabulary_index_ids */
-    bool has_shared_ids;         /* two entries have one id; told by tern__vocabulary_index_ids */
+    size_t n_indexed;            /* entries that are in the slots: the first ones */
+    uint32_t *id_slots;          /* index + 1 of the entry, by id; made by tern__vocabulary_index_ids, where ids are not indices */
+    bool ids_are_indices;        /* entry i has id i; told by tern__vocabulary_index_ids, as is the next */
+    bool has_shared_ids;         /* two entries have one id */
     size_t longest_bytes;        /* of the longest string */
 } tern_vocabulary;
 
@@ -40,8 +42,11 @@ void tern__vocabulary_free(tern_vocabulary *vocabulary);
 bool tern__vocabulary_reserve(tern_vocabulary *vocabulary, size_t n_entries, size_t strings_bytes);
 /* Give `string` the id `id`; *is_new tells whether it was not there before. False when memory is short. */
 bool tern__vocabulary_set(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id, bool *is_new);
-/* A new entry even where there is one of that string: the string then stands for the later one, each id for its own. */
+/* A new entry even where there is one of that string, not found before tern__vocabulary_index. False when memory is short. */
 bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id);
+/* Make what was appended be found. Of equal strings the last is found; *repeated is the index of the first that repeats an earlier one,
+ * SIZE_MAX when there is none. False when memory is short. */
+bool tern__vocabulary_index(tern_vocabulary *vocabulary, size_t *repeated);
 /* To be called when all entries are in. Of two strings with one id, the later one is what the id stands for. */
 bool tern__vocabulary_index_ids(tern_vocabulary *vocabulary);
 
