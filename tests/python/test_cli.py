@@ -87,6 +87,8 @@ def test_usage():
         ("--decode of a word", ["tokenize", MODEL, "--decode", "12", "x7"], "'x7'"),
         ("--decode of a number beyond ids", ["tokenize", MODEL, "--decode", "99999999999"], "99999999999"),
         ("--decode with --pair", ["tokenize", MODEL, "--decode", "1", "--pair", "b"], "--pair"),
+        ("--stride without --max-length", ["tokenize", MODEL, "a", "--stride", "1"], "--max-length"),
+        ("--truncation of another name", ["tokenize", MODEL, "a", "--max-length", "9", "--truncation", "longest"], "'longest'"),
         ("--truncate 0", ["tokenize", MODEL, "a", "--truncate", "0"], "--truncate"),
         ("info with two models", ["info", MODEL, MODEL], "one MODEL at most"), ("--weights without MODEL", ["info", "--weights"], "MODEL"),
         ("--batch without MODEL", ["info", "--batch", "2"], "MODEL"),
@@ -152,6 +154,11 @@ def expected_encoding(tokenizer, text, pair=None, special=True):
             "special_tokens_mask": e.special_tokens_mask}
 
 
+def whole_encoding(e):
+    return {"ids": e.ids, "tokens": e.tokens, "offsets": [list(o) for o in e.offsets], "type_ids": e.type_ids,
+            "special_tokens_mask": e.special_tokens_mask, "word_ids": e.word_ids, "sequence_ids": e.sequence_ids}
+
+
 def test_tokenize():
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     tokenizer.no_padding()
@@ -175,6 +182,24 @@ def test_tokenize():
         tokenizer.enable_truncation(length + 3, strategy="longest_first")
         check(pairs == [expected_encoding(tokenizer, t, TEXTS[1]) for t in TEXTS], f"tokenize --truncate {length + 3} of pairs")
     check_fails("--truncate below the special tokens", tern("tokenize", MODEL, "a", "--truncate", "1"), "TEXT 1")
+    for length, stride, strategy, side, pair in ((8, 0, "longest_first", "right", None), (9, 3, "only_first", "left", "the passage"),
+                                                 (200, 2, "only_second", "right", "word " * 300), (12, 1, "longest_first", "left", TEXTS[1])):
+        tokenizer.enable_truncation(length, stride=stride, strategy=strategy, direction=side)
+        options = ["--max-length", length, "--stride", stride, "--truncation", strategy, "--truncation-side", side, "--overflowing",
+                   "--word-ids"] + (["--pair", pair] if pair else [])
+        found_cut = done("tokenize", MODEL, "--json", *options, "--", *TEXTS).json()
+        wanted = [tokenizer.encode(t, pair) for t in TEXTS]
+        check(found_cut == [whole_encoding(e) | {"overflowing": [whole_encoding(o) for o in e.overflowing]} for e in wanted],
+              f"tokenize {' '.join(map(str, options[:9]))}")
+        check(any(f["overflowing"] for f in found_cut), "something was cut off")
+    tokenizer.no_truncation()
+    many = [f"line {i} of many, {'word ' * (i % 40)}" for i in range(3000)]
+    for threads in (1, 2, 5):
+        lines = done("tokenize", MODEL, "--json", "--threads", threads, stdin=lines_of(many)).json()
+        check(lines == [expected_encoding(tokenizer, t) for t in many], f"tokenize of 3,000 lines with --threads {threads}")
+    result = tern("tokenize", MODEL, "--json", "--threads", "2", stdin=lines_of(many[:2000]) + b"\xff\n" + lines_of(many))
+    check_fails("a bad line among many", result, "line 2001", "UTF-8")
+    check(len(result.json()) == 2000, "the lines before a bad one are answered", len(result.json()))
     people = done("tokenize", MODEL, TEXTS[0], TEXTS[3]).out.decode()
     check(all(t in people for f in (found[0], found[3]) for t in f["tokens"]), "tokenize for people shows every token", people)
 
