@@ -545,9 +545,12 @@ static tern_status run_opcode(tern_pickle *pickle, unsigned char code) {
 
 tern_status tern__pickle_run(tern_pickle *pickle, tern_value *out) {
     pickle->n_stack = pickle->n_marks = pickle->n_memo = 0;
+    const size_t begin = pickle->at;
     for (;;) {
         const unsigned char *code = NULL;
         pickle->opcode_at = pickle->at;
+        if (pickle->at - begin > TERN_PICKLE_MAX_BYTES)
+            return FAIL_PICKLE(pickle, TERN_E_UNSUPPORTED, "it is longer than %zu bytes: no dict of tensors is", TERN_PICKLE_MAX_BYTES);
         TERN_TRY(take(pickle, &code, 1));
         if (*code == OP_STOP) break;
         TERN_TRY(run_opcode(pickle, *code));

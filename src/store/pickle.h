@@ -10,6 +10,7 @@
 
 /* What the values of one file may take together: a state dict takes about 1 KB a tensor, so more than 100,000 tensors. */
 #define TERN_PICKLE_MAX_MEMORY ((size_t)128 << 20)
+#define TERN_PICKLE_MAX_BYTES  ((size_t)100000000) /* of one pickle, without the storages; 30,000 tensors take 4 MB */
 #define TERN_PICKLE_MAX_STACK  ((size_t)1 << 16)
 #define TERN_PICKLE_MAX_MARKS  ((size_t)256)
 

@@ -251,6 +251,7 @@ def test_bombs(scratch):
         "20 million marks": (b"(" * n + b"t" * n + b".", "nested deeper than 256"),
         "20 million lists that are dropped": (b"]0" * (n // 2) + b"N.", "need more than 128 MB"),
         "20 million values in one list": (b"](" + b"N" * n + b"e.", "values are on the stack"),
+        "100 million opcodes that do nothing": (b"N0" * 50_000_001 + b"N.", "longer than 100000000 bytes"),
         "a billion laughs": (b"(" + b"N" * 10 + b"l" + b"".join(b"q%c0(" % i + b"h%c" % i * 10 + b"l" for i in range(200)) + b".", "holds a list"),
         "5 million storages": (b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0NK\x02tq\x00" + b"Q0h\x00" * (n // 4) + b".",
                                "need more than 128 MB"),
