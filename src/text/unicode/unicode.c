@@ -10,8 +10,16 @@
 _Static_assert(UNICODE_DROPPED == TERN_UNICODE_DROPPED && UNICODE_SPACE == TERN_UNICODE_SPACE &&
                    UNICODE_PUNCTUATION == TERN_UNICODE_PUNCTUATION && UNICODE_NONSPACING == TERN_UNICODE_NONSPACING &&
                    UNICODE_WORD == TERN_UNICODE_WORD && UNICODE_LOWERED == TERN_UNICODE_LOWERED &&
-                   UNICODE_DECOMPOSED == TERN_UNICODE_DECOMPOSED,
+                   UNICODE_DECOMPOSED == TERN_UNICODE_DECOMPOSED && UNICODE_MARK == TERN_UNICODE_MARK &&
+                   UNICODE_CHANGED_BY_NFD == TERN_UNICODE_NFD && UNICODE_CHANGED_BY_NFKD == TERN_UNICODE_NFKD &&
+                   UNICODE_CHANGED_BY_NFC == TERN_UNICODE_NFC && UNICODE_CHANGED_BY_NFKC == TERN_UNICODE_NFKC,
                "the flags of unicode_data.inc are those of unicode.h");
+_Static_assert(UNICODE_GRAPHEME_CR == TERN_GRAPHEME_CR && UNICODE_GRAPHEME_EXTEND == TERN_GRAPHEME_EXTEND &&
+                   UNICODE_GRAPHEME_EXTEND_ONLY == TERN_GRAPHEME_EXTEND_ONLY && UNICODE_GRAPHEME_LINKER == TERN_GRAPHEME_LINKER &&
+                   UNICODE_GRAPHEME_ZWJ == TERN_GRAPHEME_ZWJ && UNICODE_GRAPHEME_PREPEND == TERN_GRAPHEME_PREPEND &&
+                   UNICODE_GRAPHEME_L == TERN_GRAPHEME_L && UNICODE_GRAPHEME_LVT == TERN_GRAPHEME_LVT &&
+                   UNICODE_GRAPHEME_CONSONANT == TERN_GRAPHEME_CONSONANT,
+               "and so are the classes");
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
@@ -80,7 +88,7 @@ tern_unicode_record tern__unicode_find(uint32_t c) {
     size_t block = c / UNICODE_BLOCK;
     size_t row = unicode_rows[(size_t)unicode_top[block / UNICODE_ROW] * UNICODE_ROW + block % UNICODE_ROW];
     const unsigned char *record = unicode_records[unicode_blocks[row * UNICODE_BLOCK + c % UNICODE_BLOCK]];
-    return (tern_unicode_record){.flags = record[0], .combining_class = record[1]};
+    return (tern_unicode_record){.flags = record[0], .forms = record[1], .combining_class = record[2]};
 }
 
 size_t tern__unicode_lower(uint32_t out[TERN_UNICODE_MAX_LOWER], uint32_t c) {
@@ -98,24 +106,77 @@ size_t tern__unicode_lower(uint32_t out[TERN_UNICODE_MAX_LOWER], uint32_t c) {
 }
 
 /* Hangul syllables are composed by arithmetic: 19 leading consonants, 21 vowels, 27 trailing consonants or none. */
-enum { HANGUL_FIRST = 0xAC00, HANGUL_LAST = 0xD7A3, HANGUL_TRAILING = 28, HANGUL_VOWELS = 21 };
+enum { HANGUL_FIRST = 0xAC00, HANGUL_LAST = 0xD7A3, HANGUL_LEADING = 19, HANGUL_VOWELS = 21, HANGUL_TRAILING = 28 };
+enum { LEADING_FIRST = 0x1100, VOWEL_FIRST = 0x1161, TRAILING_NONE = 0x11A7 };
 
-size_t tern__unicode_decompose(uint32_t out[TERN_UNICODE_MAX_DECOMPOSITION], uint32_t c) {
-    if (c >= HANGUL_FIRST && c <= HANGUL_LAST) {
-        uint32_t index = c - HANGUL_FIRST, trailing = index % HANGUL_TRAILING;
-        out[0] = 0x1100 + index / (HANGUL_TRAILING * HANGUL_VOWELS);
-        out[1] = 0x1161 + index / HANGUL_TRAILING % HANGUL_VOWELS;
-        out[2] = 0x11A7 + trailing;
-        return trailing == 0 ? 2 : 3;
-    }
-    size_t low = 0, high = sizeof unicode_decomposed / sizeof unicode_decomposed[0];
+static size_t decompose_hangul(uint32_t *out, uint32_t c) {
+    uint32_t index = c - HANGUL_FIRST, trailing = index % HANGUL_TRAILING;
+    out[0] = LEADING_FIRST + index / (HANGUL_TRAILING * HANGUL_VOWELS);
+    out[1] = VOWEL_FIRST + index / HANGUL_TRAILING % HANGUL_VOWELS;
+    out[2] = TRAILING_NONE + trailing;
+    return trailing == 0 ? 2 : 3;
+}
+
+/* Where c is in a sorted list of n; n when it is not. */
+static size_t find_sorted(const unsigned *sorted, size_t n, uint32_t c) {
+    size_t low = 0, high = n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (unicode_decomposed[middle] < c) low = middle + 1;
+        if (sorted[middle] < c) low = middle + 1;
         else high = middle;
     }
-    if (low == sizeof unicode_decomposed / sizeof unicode_decomposed[0] || unicode_decomposed[low] != c) return out[0] = c, 1;
-    size_t start = unicode_decomposition_start[low], count = unicode_decomposition_start[low + 1] - start;
+    return low < n && sorted[low] == c ? low : n;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+size_t tern__unicode_decompose(uint32_t out[TERN_UNICODE_MAX_DECOMPOSITION], uint32_t c) {
+    if (c >= HANGUL_FIRST && c <= HANGUL_LAST) return decompose_hangul(out, c);
+    size_t at = find_sorted(unicode_decomposed, COUNT(unicode_decomposed), c);
+    if (at == COUNT(unicode_decomposed)) return out[0] = c, 1;
+    size_t start = unicode_decomposition_start[at], count = unicode_decomposition_start[at + 1] - start;
     for (size_t i = 0; i < count; i++) out[i] = unicode_decomposition[start + i];
     return count;
+}
+
+size_t tern__unicode_decompose_compatible(uint32_t out[TERN_UNICODE_MAX_COMPATIBLE], uint32_t c) {
+    size_t at = find_sorted(unicode_compatible, COUNT(unicode_compatible), c);
+    if (at == COUNT(unicode_compatible)) return tern__unicode_decompose(out, c);
+    size_t start = unicode_compatible_start[at], count = unicode_compatible_start[at + 1] - start;
+    for (size_t i = 0; i < count; i++) out[i] = unicode_compatible_pool[start + i];
+    return count;
+}
+
+uint32_t tern__unicode_compose(uint32_t first, uint32_t second) {
+    if (first - LEADING_FIRST < HANGUL_LEADING && second - VOWEL_FIRST < HANGUL_VOWELS)
+        return HANGUL_FIRST + ((first - LEADING_FIRST) * HANGUL_VOWELS + (second - VOWEL_FIRST)) * HANGUL_TRAILING;
+    if (first >= HANGUL_FIRST && first <= HANGUL_LAST && (first - HANGUL_FIRST) % HANGUL_TRAILING == 0 && second > TRAILING_NONE &&
+        second < TRAILING_NONE + HANGUL_TRAILING)
+        return first + (second - TRAILING_NONE);
+    size_t low = 0, high = COUNT(unicode_composed);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const unsigned *pair = unicode_composed[middle];
+        if (pair[0] < first || (pair[0] == first && pair[1] < second)) low = middle + 1;
+        else high = middle;
+    }
+    bool is_found = low < COUNT(unicode_composed) && unicode_composed[low][0] == first && unicode_composed[low][1] == second;
+    return is_found ? unicode_composed[low][2] : 0;
+}
+
+unsigned tern__unicode_script(uint32_t c) {
+    size_t low = 0, high = COUNT(unicode_scripts);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (unicode_scripts[middle][1] < c) low = middle + 1;
+        else high = middle;
+    }
+    return low < COUNT(unicode_scripts) && unicode_scripts[low][0] <= c ? unicode_scripts[low][2] : TERN_UNICODE_SCRIPT_ANY;
+}
+
+void tern__unicode_grapheme_classes(unsigned char classes[0x110000]) {
+    for (size_t i = 0; i < COUNT(unicode_graphemes); i++)
+        for (uint32_t c = unicode_graphemes[i][0]; c <= unicode_graphemes[i][1]; c++) classes[c] |= (unsigned char)unicode_graphemes[i][2];
+    for (uint32_t c = HANGUL_FIRST; c <= HANGUL_LAST; c++)
+        classes[c] |= (c - HANGUL_FIRST) % HANGUL_TRAILING == 0 ? TERN_GRAPHEME_LV : TERN_GRAPHEME_LVT;
 }
