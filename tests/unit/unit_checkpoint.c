@@ -193,6 +193,8 @@ static void test_order(void **state) {
     write_text(folder, TORCH_INDEX, "not an index");
     write_text(folder, "model.onnx", "");
     check_refused(folder, TERN_E_FORMAT, TORCH_INDEX ": line 1");
+    write_text(folder, "pytorch_model.bin", "not of torch.save");
+    check_refused(folder, TERN_E_FORMAT, "/pytorch_model.bin: is not of torch.save: neither a zip file nor a pickle");
     const size_t n_bytes = copy_golden(folder, "pytorch_model.bin", "dtypes.legacy-2.bin");
     check_golden(folder, names, 1, n_bytes);
     write_text(folder, INDEX, "not an index");

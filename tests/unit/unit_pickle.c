@@ -3,6 +3,7 @@
 #include "temporary_folder.h"
 
 #include "store/pickle.h"
+#include "store/state_dict.h"
 
 /* A pickle in memory of exactly its size, so that ASan sees a read behind it. */
 typedef struct test_pickle {
@@ -497,11 +498,51 @@ static void test_shared(void **state) {
     free(laughs.bytes);
 }
 
+/* Keys and dicts that are shared cost a few bytes for each mention, but a key is copied and a dict looked through each time. */
+static void check_state_dict_refused(bomb *it, const char *message) {
+    test_pickle test;
+    tern_state_entry *entries;
+    size_t n;
+    const tern_value value = run_checked(&test, it->bytes, it->n);
+    check_failed(tern__state_dict_read(&entries, &n, &test.pickle, &value), TERN_E_UNSUPPORTED, &test.err, message);
+    assert_null(entries);
+    finish(&test);
+    free(it->bytes);
+}
+
+static void test_shared_in_dicts(void **state) {
+    (void)state;
+    enum { N = 2 << 20 };
+    bomb names = bomb_new(N);
+    ADD(&names, "X\x00\x04\x00\x00", 1);
+    ADD(&names, "n", 1024);
+    ADD(&names,
+        "q\x00"
+        "0" TENSOR("K\x00", "))") "q\x01"
+                                  "0}",
+        1);
+    ADD(&names, "h\x00h\x01s", 150000);
+    ADD(&names, ".", 1);
+    check_state_dict_refused(&names, "weights: the names of its tensors are very long");
+
+    bomb dicts = bomb_new(N);
+    ADD(&dicts, "}(", 1);
+    ADD(&dicts, "NN", 10000);
+    ADD(&dicts,
+        "uq\x00"
+        "0}(",
+        1);
+    ADD(&dicts, "Nh\x00", 20000);
+    ADD(&dicts, "u.", 1);
+    check_state_dict_refused(&dicts, "weights: holds one large dict very often");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scalars), cmocka_unit_test(test_containers),    cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_globals), cmocka_unit_test(test_opcodes),       cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_bombs),   cmocka_unit_test(test_lying_tensors), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_scalars),         cmocka_unit_test(test_containers),    cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_globals),         cmocka_unit_test(test_opcodes),       cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_bombs),           cmocka_unit_test(test_lying_tensors), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_shared_in_dicts),
     };
     return cmocka_run_group_tests_name("pickle", tests, NULL, NULL);
 }

@@ -205,6 +205,7 @@ static void test_dicts(void **state) {
         CASE("}" NAME("e") "}" TWO "s" NAME("m") "}" NAME("c") TENSOR("0", "\x02") "ss", UNSUPPORTED,
              "holds 2 dicts of tensors; save the one that is meant, alone:\n  \"e\"\n  \"m\""),
         CASE("}" NAME("e") "}" NAME("x") "}" TWO "ss", FORMAT, "is a dict that holds no tensors, but:\n  \"e\""),
+        CASE("}K\x01}s", FORMAT, "is a dict that holds no tensors, but:\n  an int"),
         CASE("}" TWO NAME("o") "}" NAME("c") TENSOR("0", "\x02") "ss", UNSUPPORTED, "a tensor that is not an entry of the dict of tensors"),
         CASE("}" TWO NAME("o") "]" TENSOR("0", "\x02") "as", UNSUPPORTED, "a tensor that is not an entry of the dict of tensors"),
         CASE("}" TWO "K\x01" TENSOR("0", "\x02") "s", FORMAT, "the name of a tensor is an int, not a string"),
@@ -235,6 +236,12 @@ static void test_storages(void **state) {
     ADD(&twice, LEGACY_HEAD "}" NAME("a") TENSOR("0", "\x01") "s.](" NAME("0") NAME("0") "e.");
     ADD(&twice, "\x01\x00\x00\x00\x00\x00\x00\x00____\x01\x00\x00\x00\x00\x00\x00\x00____");
     check_refused(twice.bytes, twice.n, TERN_E_FORMAT, "storage \"0\": is listed twice");
+    test_bytes no_list = {.n = 0}, no_string = {.n = 0};
+    ADD(&no_list, LEGACY_HEAD "}.N.");
+    check_refused(no_list.bytes, no_list.n, TERN_E_FORMAT, "the keys of the storages are None, not a list");
+    ADD(&no_string, LEGACY_HEAD "}.]K\x01"
+                                "a.");
+    check_refused(no_string.bytes, no_string.n, TERN_E_FORMAT, "the key of a storage is an int");
     const zip_writer zip_absent = ZIP("}" TWO NAME("c") TENSOR("7", "\x02") "s");
     check_refused(zip_absent.bytes, zip_absent.n, TERN_E_FORMAT, "storage \"7\": is not in the file");
     const zip_writer zip_lying = ZIP("}" NAME("a") TENSOR("0", "\x03") "s");
