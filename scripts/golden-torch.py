@@ -95,14 +95,16 @@ def module_case(g):
 def extras_case(g):
     return collections.OrderedDict([
         ("weight", random_tensor((2, 2), torch.float32, g)), ("epoch", 3), ("step", 2**40), ("large", 2**70), ("negative", -5),
-        ("loss", 0.25), ("name", "a name"), ("none", None), ("is_best", True), ("is_last", False), ("bytes", b"\x00\xff"), ("list", [1, [2], {}]),
+        ("loss", 0.25), ("name", "a name"), ("none", None), ("is_best", True), ("is_last", False), ("bytes", b"\x00\xff"),
+        ("list", [1, [2], {}]),
         ("tuple", (1, 2, 3, 4)), ("dtype", torch.float16), ("size", torch.Size([2, 2])), ("dict", {"a": {"b": ()}}),
         ("k\u00e4se \u4e2d\U0001f600", random_tensor((1,), torch.int8, g)), ("", random_tensor((2,), torch.uint8, g))])
 
 
 def nested_case(g):
     model = collections.OrderedDict((f"layer.{i}.weight", random_tensor((3,), torch.float32, g)) for i in range(4))
-    return {"epoch": 7, "state_dict": model, "optimizer": {"state": {0: {"exp_avg": random_tensor((3,), torch.float32, g)}}, "groups": [{"lr": 0.1}]}}
+    optimizer = {"state": {0: {"exp_avg": random_tensor((3,), torch.float32, g)}}, "groups": [{"lr": 0.1}]}
+    return {"epoch": 7, "state_dict": model, "optimizer": optimizer}
 
 
 def many_case(g):
@@ -204,8 +206,8 @@ def random_view(tensor, rng):
 
 
 def random_name(rng):
-    return ".".join(rng.choice(["encoder", "layer", "weight", "bias", str(rng.randrange(30)), "\u00e9", "\u4e2d\u6587", "a b", "\U0001f600"])
-                    for _ in range(rng.randint(1, 5))) + rng.choice(["", "", "x" * rng.randrange(300)])
+    parts = ["encoder", "layer", "weight", "bias", str(rng.randrange(30)), "\u00e9", "\u4e2d\u6587", "a b", "\U0001f600"]
+    return ".".join(rng.choice(parts) for _ in range(rng.randint(1, 5))) + rng.choice(["", "", "x" * rng.randrange(300)])
 
 
 def random_state_dict(rng, generator):
@@ -225,11 +227,12 @@ def random_state_dict(rng, generator):
 
 
 def random_extra(rng, depth=0):
-    scalars = [None, True, 0, -1, 255, 256, 65536, -(2**31), 2**31, 2**63, -(2**63), 2**200, 1.5, float("nan"), "", "text" * rng.randrange(80),
-               b"", b"x" * rng.randrange(300), torch.float32, torch.Size([1, 2])]
+    scalars = [None, True, 0, -1, 255, 256, 65536, -(2**31), 2**31, 2**63, -(2**63), 2**200, 1.5, float("nan"), "",
+               "text" * rng.randrange(80), b"", b"x" * rng.randrange(300), torch.float32, torch.Size([1, 2])]
     if depth < 4 and rng.random() < 0.4:
         items = [random_extra(rng, depth + 1) for _ in range(rng.randrange(6))]
-        return rng.choice([list, tuple, lambda v: dict(enumerate(v)), lambda v: collections.OrderedDict((str(k), x) for k, x in enumerate(v))])(items)
+        kinds = [list, tuple, lambda v: dict(enumerate(v)), lambda v: collections.OrderedDict((str(k), x) for k, x in enumerate(v))]
+        return rng.choice(kinds)(items)
     return rng.choice(scalars)
 
 
