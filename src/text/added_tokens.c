@@ -13,6 +13,8 @@ void tern__added_tokens_free(tern_added_tokens *added) {
     tern__vocabulary_free(&added->names);
     free(added->tokens);
     free(added->was_special);
+    free(added->turns);
+    free(added->winners);
     free(added->raw.sorted);
     free(added->normalized.sorted);
     tern__arena_free(&added->arena);
@@ -53,13 +55,15 @@ tern_status tern__added_tokens_add(tern_added_tokens *added, const tern_added_to
     copy.normalized_form = known ? added->tokens[index].normalized_form : (tern_text){0};
     if (!copy_into_arena(&added->arena, &copy.content, (const unsigned char *)token->content.data, token->content.bytes) ||
         !tern__grow(&added->tokens, &added->capacity, index + 1, sizeof *added->tokens) ||
-        !tern__grow(&added->was_special, &added->was_special_capacity, index + 1, sizeof *added->was_special))
+        !tern__grow(&added->was_special, &added->was_special_capacity, index + 1, sizeof *added->was_special) ||
+        !tern__grow(&added->turns, &added->turns_capacity, index + 1, sizeof *added->turns))
         return TERN_FAIL_MEMORY(err, token->content.bytes + sizeof copy);
     if (copy.normalized) TERN_TRY(normalize_content(added, &copy, normalizer, file, err));
     bool is_new;
     if (!tern__vocabulary_set(&added->names, copy.content.data, copy.content.bytes, copy.id, &is_new))
         return TERN_FAIL_MEMORY(err, copy.content.bytes);
     added->tokens[index] = copy;
+    added->turns[index] = added->n_turns++;
     added->was_special[index] = copy.special || (known && added->was_special[index]);
     return TERN_OK;
 }
@@ -95,16 +99,28 @@ static bool build_matcher(tern_added_matcher *matcher, const tern_added_tokens *
     return true;
 }
 
+/* Several tokens may have one id: the one that was given last is what it stands for. */
+static bool find_winners(tern_added_tokens *added) {
+    size_t n = added->names.n_entries;
+    added->winners = tern__alloc(n, sizeof *added->winners);
+    if (!added->winners || !tern__vocabulary_index_ids(&added->names)) return false;
+    for (size_t i = 0; i < n; i++) added->winners[i] = i;
+    for (size_t i = 0; i < n; i++) {
+        size_t *winner = &added->winners[tern__vocabulary_find_id(&added->names, added->tokens[i].id) - added->names.entries];
+        if (added->turns[i] > added->turns[*winner]) *winner = i;
+    }
+    return true;
+}
+
 tern_status tern__added_tokens_finish(tern_added_tokens *added, tern_error *err) {
-    if (!tern__vocabulary_index_ids(&added->names) || !build_matcher(&added->raw, added, false) ||
-        !build_matcher(&added->normalized, added, true))
+    if (!find_winners(added) || !build_matcher(&added->raw, added, false) || !build_matcher(&added->normalized, added, true))
         return TERN_FAIL_MEMORY(err, added->names.n_entries * sizeof *added->raw.sorted);
     return TERN_OK;
 }
 
 const tern_added_token *tern__added_tokens_find_id(const tern_added_tokens *added, int32_t id) {
     const tern_vocabulary_entry *entry = tern__vocabulary_find_id(&added->names, id);
-    return entry ? &added->tokens[entry - added->names.entries] : NULL;
+    return entry ? &added->tokens[added->winners[entry - added->names.entries]] : NULL;
 }
 
 bool tern__added_tokens_is_special(const tern_added_tokens *added, tern_text token) {
@@ -204,6 +220,7 @@ bool tern__added_split_next(tern_added_split *split, tern_added_piece *piece) {
         if (token->single_word && !stands_alone(split, start, end)) continue;
         if (token->lstrip) start = strip_left(split, start);
         if (token->rstrip) end = strip_right(split, end);
+        if (start >= end) continue; /* spaces, which the token before took */
         tern_added_piece found = {.token = token, .start = start, .end = end};
         *piece = found;
         if (split->piece_start < start) {

@@ -30,7 +30,10 @@ typedef struct tern_added_tokens {
     tern_vocabulary names;    /* of their contents */
     tern_added_token *tokens; /* tokens[i] is names.entries[i] */
     bool *was_special;        /* the content has been given as special, by this or an earlier token of the same content */
-    size_t capacity, was_special_capacity;
+    size_t *turns;            /* when the token was given last, of all that were given */
+    size_t *winners;          /* of the tokens with the id of names.entries[i], if names finds that one by it: which was given last */
+    size_t n_turns;
+    size_t capacity, was_special_capacity, turns_capacity;
     tern_added_matcher raw, normalized; /* in the text; in the normalized text */
     tern_arena arena;                   /* contents and normalized forms */
 } tern_added_tokens;

@@ -167,8 +167,7 @@ static void test_bad_files(void **state) {
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "\"unk_token\" is missing", TERN_E_FORMAT},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":1}},\n\"a\":}", "line 2, column 5", TERN_E_FORMAT},
         {"tokenizer.json", "{\"model\":{\"vocab\":{}},\"model\":{}}", "line 1, column 23: a key that is there already", TERN_E_FORMAT},
-        {"tokenizer.json", "{\"model\":{\"type\":\"Gram\",\"vocab\":[[\"a\",0.5]]}}", "model Gram is not supported",
-         TERN_E_UNSUPPORTED},
+        {"tokenizer.json", "{\"model\":{\"type\":\"Gram\",\"vocab\":[[\"a\",0.5]]}}", "model Gram is not supported", TERN_E_UNSUPPORTED},
         {"tokenizer.json", "{\"normalizer\":{\"type\":\"NFKC\"}}", "normalizer NFKC is not supported", TERN_E_UNSUPPORTED},
         {"tokenizer.json", "{\"normalizer\":{}}", "\"type\" is missing", TERN_E_FORMAT},
         {"tokenizer.json", "{\"normalizer\":7}", "must be an object or null", TERN_E_FORMAT},
@@ -275,6 +274,53 @@ static void test_long_text(void **state) {
     tern_tokenizer_free(tokenizer);
 }
 
+/* A token of spaces inside the spaces that the token before it took: nothing is left of it, or less than nothing. */
+static void test_taken_spaces(void **state) {
+    static const char *const flags[] = {"\"lstrip\":true,\"rstrip\":false", "\"lstrip\":true,\"rstrip\":true"};
+    for (size_t i = 0; i < 2; i++) {
+        char more[512];
+        snprintf(more, sizeof more,
+                 "\"added_tokens\":[{\"id\":1,\"content\":\"[Z]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":true,"
+                 "\"normalized\":false,\"special\":false},{\"id\":2,\"content\":\"  \",\"single_word\":false,%s,"
+                 "\"normalized\":false,\"special\":false}],",
+                 flags[i]);
+        write_tokenizer(*state, "\"a\":0,\"b\":9", more);
+        tern_tokenizer *tokenizer = load(*state);
+        tern_encode_options options = tern_encode_options_default();
+        options.with_tokens = true;
+        for (size_t n_spaces = 0; n_spaces < 9; n_spaces++) {
+            tern_encoding encoding;
+            char text[16];
+            int n = snprintf(text, sizeof text, "[Z]%.*sa", (int)n_spaces, "         ");
+            assert_int_equal(
+                tern_tokenizer_encode(&encoding, tokenizer, (tern_text){.data = text, .bytes = (size_t)n}, NULL, &options, NULL), TERN_OK);
+            assert_int_equal(encoding.n, 2);
+            assert_string_equal(encoding.tokens[1], "a");
+            assert_int_equal(encoding.offsets[0][1], 3 + n_spaces);
+            assert_int_equal(encoding.offsets[1][0], 3 + n_spaces);
+            tern_encoding_free(&encoding);
+        }
+        tern_tokenizer_free(tokenizer);
+    }
+}
+
+/* Of tokens with one id, the one that was given last is what the id stands for. */
+static void test_one_id(void **state) {
+    static const char token[] = "{\"id\":1,\"content\":\"%s\",\"single_word\":%s,\"lstrip\":false,\"rstrip\":false,"
+                                "\"normalized\":false,\"special\":false}%s";
+    char more[1024] = "\"added_tokens\":[";
+    size_t n = strlen(more);
+    n += (size_t)snprintf(more + n, sizeof more - n, token, "x", "false", ",");
+    n += (size_t)snprintf(more + n, sizeof more - n, token, "new", "false", ","); /* gets id 3, as many as there are: that of x */
+    n += (size_t)snprintf(more + n, sizeof more - n, token, "x", "true", "],");
+    write_tokenizer(*state, "\"[UNK]\":0,\"a\":7,\"x\":3", more);
+    tern_tokenizer *tokenizer = load(*state);
+    assert_int_equal(tern_tokenizer_token_to_id(tokenizer, "new"), 3);
+    assert_int_equal(tern_tokenizer_token_to_id(tokenizer, "x"), 3);
+    assert_string_equal(tern_tokenizer_id_to_token(tokenizer, 3), "x");
+    tern_tokenizer_free(tokenizer);
+}
+
 static void test_utf8(void **state) {
     (void)state;
     unsigned char bytes[4];
@@ -307,6 +353,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bad_files, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_bad_texts, test_folder_setup, test_folder_teardown),
         cmocka_unit_test_setup_teardown(test_long_text, test_folder_setup, test_folder_teardown),
+        cmocka_unit_test_setup_teardown(test_taken_spaces, test_folder_setup, test_folder_teardown),
+        cmocka_unit_test_setup_teardown(test_one_id, test_folder_setup, test_folder_teardown),
         cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
