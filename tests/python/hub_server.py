@@ -70,6 +70,7 @@ class Request:
     method: str
     path: str    # decoded
     headers: dict
+    time: float = field(default_factory=time.monotonic)
 
     @property
     def range(self):
@@ -133,6 +134,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.hang_up()
         if "end_early" in fault:
             body = body[:fault["end_early"]]
+            self.close_connection = True
         step = fault.get("step", len(body) or 1)
         for i in range(0, len(body), step):
             piece = body[i : i + step]
@@ -158,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
             if "silence" in fault:
                 time.sleep(fault["silence"])
             if "status" in fault:
-                return self.answer(fault["status"], b"busy", **fault.get("headers", {}))
+                return self.answer(fault["status"], b"busy", **{k: v() if callable(v) else v for k, v in fault.get("headers", {}).items()})
             if "redirect" in fault:
                 return self.answer(302, Location=fault["redirect"])
             if "hang_up" in fault:
@@ -206,7 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         if what == "tree":
             body = json.dumps([repo.tree_entry(p) for p in repo.files]).encode()
         else:
-            body = json.dumps({"id": name, "sha": repo.commit, "private": False, "siblings": [repo.sibling(p) for p in repo.files]}).encode()
+            body = json.dumps({"id": name, "sha": repo.commit, "private": False,
+                               "siblings": [repo.sibling(p) for p in repo.files]}).encode()
             body = body if repo.answer is None else repo.answer
         return self.send_file(body, fault, Content_Type="application/json")
 
