@@ -79,6 +79,7 @@ static bool make_merges(tern_bpe *out, size_t n_merges) {
     out->merges = tern__alloc(out->n_merge_slots, sizeof *out->merges);
     out->id_of_rank = tern__alloc(n_merges, sizeof *out->id_of_rank);
     if (!out->merges || !out->id_of_rank) return false;
+    out->n_merges = n_merges;
     memset(out->merges, 0xFF, out->n_merge_slots * sizeof *out->merges);
     return true;
 }
@@ -93,26 +94,55 @@ static void set_merge(tern_bpe *out, int32_t left, int32_t right, uint32_t rank,
 
 static int shown_bytes(uint32_t n_bytes) { return n_bytes < 100 ? (int)n_bytes : 100; }
 
-static tern_status read_merge(tern_bpe *out, const tern_model_tables *tables, size_t rank, const char *file, tern_error *err) {
-    const tern_merge *merge = &tables->merges[rank];
+/* The hashes of a merge's texts: left, right, and what they become. */
+typedef struct tern_merge_hashes {
+    uint64_t left, right, merged;
+} tern_merge_hashes;
+
+static tern_merge_hashes hash_merge(const tern_bpe *bpe, const tern_model_tables *tables, const tern_merge *merge) {
     const char *left = tables->merge_strings + merge->start, *right = left + merge->left_bytes;
-    const tern_vocabulary_entry *left_entry = tern__vocabulary_find(out->vocabulary, left, merge->left_bytes);
-    const tern_vocabulary_entry *right_entry = tern__vocabulary_find(out->vocabulary, right, merge->right_bytes), *entry = NULL;
+    size_t n_prefix = merge->right_bytes < bpe->prefix_bytes ? merge->right_bytes : bpe->prefix_bytes;
+    tern_merge_hashes hashes = {.left = tern__hash_bytes(TERN_HASH_START, left, merge->left_bytes),
+                                .right = tern__hash_bytes(TERN_HASH_START, right, merge->right_bytes)};
+    hashes.merged = tern__hash_bytes(hashes.left, right + n_prefix, merge->right_bytes - n_prefix);
+    tern__vocabulary_prefetch(bpe->vocabulary, hashes.left);
+    tern__vocabulary_prefetch(bpe->vocabulary, hashes.right);
+    tern__vocabulary_prefetch(bpe->vocabulary, hashes.merged);
+    return hashes;
+}
+
+static tern_status read_merge(tern_bpe *out, const tern_model_tables *tables, size_t rank, tern_merge_hashes hashes, const char *file,
+                              tern_error *err) {
+    const tern_merge *merge = &tables->merges[rank];
+    const tern_vocabulary *vocabulary = out->vocabulary;
+    const char *left = tables->merge_strings + merge->start, *right = left + merge->left_bytes;
+    const tern_vocabulary_entry *left_entry = tern__vocabulary_find_hashed(vocabulary, hashes.left, "", 0, left, merge->left_bytes);
+    const tern_vocabulary_entry *right_entry = tern__vocabulary_find_hashed(vocabulary, hashes.right, "", 0, right, merge->right_bytes);
+    const tern_vocabulary_entry *entry = NULL;
     if (merge->right_bytes >= out->prefix_bytes) {
-        const char *rest = right + out->prefix_bytes;
         size_t n_rest = merge->right_bytes - out->prefix_bytes;
-        uint64_t hash = tern__hash_bytes(tern__hash_bytes(TERN_HASH_START, left, merge->left_bytes), rest, n_rest);
-        entry = tern__vocabulary_find_hashed(out->vocabulary, hash, left, merge->left_bytes, rest, n_rest);
+        entry = tern__vocabulary_find_hashed(vocabulary, hashes.merged, left, merge->left_bytes, right + out->prefix_bytes, n_rest);
         if (merge->left_bytes == 0 || n_rest == 0) out->needs_heap = true;
     }
     if (!left_entry || !right_entry || !entry)
         return TERN_FAIL(err, TERN_E_FORMAT, "%s: model BPE: merge %zu, \"%.*s\" and \"%.*s\": %s is not in the vocabulary", file, rank,
                          shown_bytes(merge->left_bytes), left, shown_bytes(merge->right_bytes), right,
-                         !left_entry    ? "the left token"
-                         : !right_entry ? "the right token"
-                                        : "what they become");
+                         !left_entry ? "the left token" : !right_entry ? "the right token" : "what they become");
     out->id_of_rank[rank] = entry->id;
     set_merge(out, left_entry->id, right_entry->id, (uint32_t)rank, entry->id);
+    return TERN_OK;
+}
+
+#define BATCH 16 /* merges that are fetched from memory at the same time */
+
+static tern_status read_merges(tern_bpe *out, const tern_model_tables *tables, const char *file, tern_error *err) {
+    tern_merge_hashes hashes[BATCH];
+    if (!make_merges(out, tables->n_merges)) return TERN_FAIL_MEMORY(err, tables->n_merges * sizeof *out->merges);
+    for (size_t rank = 0; rank < tables->n_merges; rank += BATCH) {
+        size_t n = tables->n_merges - rank < BATCH ? tables->n_merges - rank : BATCH;
+        for (size_t i = 0; i < n; i++) hashes[i] = hash_merge(out, tables, &tables->merges[rank + i]);
+        for (size_t i = 0; i < n; i++) TERN_TRY(read_merge(out, tables, rank + i, hashes[i], file, err));
+    }
     return TERN_OK;
 }
 
@@ -158,8 +188,11 @@ static uint32_t edge_of(const tern_bpe *bpe, int32_t id, bool at_end) {
     return bpe->takes_bytes ? (uint32_t)tern__byte_level_byte(character) : character;
 }
 
+/* Not what an unknown character or its bytes become. */
 static bool stands_for_itself(const tern_bpe *bpe, int32_t id) {
-    for (unsigned byte = 0; bpe->byte_fallback && byte < 256; byte++)
+    const tern_vocabulary_entry *entry = tern__vocabulary_find_id(bpe->vocabulary, id);
+    bool may_be_byte = bpe->byte_fallback && entry->n_bytes == sizeof "<0x00>" - 1;
+    for (unsigned byte = 0; may_be_byte && byte < 256; byte++)
         if (bpe->fallback_ids[byte] == id) return false;
     return !bpe->unk.text || id != bpe->unk.id;
 }
@@ -186,81 +219,41 @@ static void find_junctions(tern_bpe *bpe) {
     }
 }
 
-/* ---- Words ---- */
+/* ---- The whole ---- */
 
-/* The word that an entry of the vocabulary would be the token of: without the suffix, and raw bytes where the model takes them. Returns its
- * length, 0 when there is none or it is too long. */
-static size_t word_of_entry(const tern_bpe *bpe, const tern_vocabulary_entry *entry, unsigned char word[TERN_WORD_MAX]) {
-    const char *text = tern__vocabulary_string(bpe->vocabulary, entry);
-    size_t n_text = entry->n_bytes, n = 0, length;
-    bool has_suffix = bpe->suffix_bytes > 0 && !bpe->ignore_merges && n_text >= bpe->suffix_bytes &&
-                      memcmp(text + n_text - bpe->suffix_bytes, bpe->suffix, bpe->suffix_bytes) == 0;
-    if (has_suffix) n_text -= bpe->suffix_bytes;
-    if (!bpe->takes_bytes) {
-        if (n_text <= TERN_WORD_MAX) memcpy(word, text, n_text);
-        return n_text <= TERN_WORD_MAX ? n_text : 0;
+/* Every byte that UTF-8 has, in every place of a word, is a token. */
+static bool has_all_bytes(int32_t ids[4][256]) {
+    for (unsigned byte = 0; byte < 0xF5; byte++) {
+        if (byte == 0xC0 || byte == 0xC1) continue;
+        for (unsigned place = 0; place < 4; place++)
+            if (ids[place][byte] < 0) return false;
     }
-    for (size_t at = 0; at < n_text; at += length) {
-        int byte = tern__byte_level_byte(tern__utf8_decode((const unsigned char *)text + at, &length));
-        if (byte < 0 || n == TERN_WORD_MAX) return 0;
-        word[n++] = (unsigned char)byte;
-    }
-    return n;
-}
-
-/* Of the vocabulary's short words, those that come out as one token (with ignore_merges all) need no merging later. */
-static tern_status find_words(tern_bpe *bpe, tern_error *err) {
-    const tern_vocabulary *vocabulary = bpe->vocabulary;
-    tern_model_scratch scratch = {0};
-    tern_token_list tokens = {0};
-    tern_status status = TERN_OK;
-    tern__word_table_free(&bpe->words);
-    if (!tern__word_table_make(&bpe->words, vocabulary->n_entries)) return TERN_FAIL_MEMORY(err, vocabulary->n_entries * 48);
-    for (size_t i = 0; i < vocabulary->n_entries && status == TERN_OK; i++) {
-        unsigned char word[TERN_WORD_MAX];
-        size_t n_bytes = word_of_entry(bpe, &vocabulary->entries[i], word);
-        if (n_bytes == 0) continue;
-        int32_t id = vocabulary->entries[i].id;
-        if (!bpe->ignore_merges) {
-            tokens.n = 0;
-            status = tern__bpe_merge_word(bpe, &scratch, &tokens, word, (tern_span){.start = 0, .end = (uint32_t)n_bytes}, NULL);
-            if (status == TERN_E_FORMAT) status = TERN_OK; /* it needs an unknown token that is not there */
-            else if (status != TERN_OK) status = TERN_FAIL_MEMORY(err, n_bytes);
-            if (tokens.n != 1 || tokens.offsets[0][1] != n_bytes || tokens.ids[0] == bpe->unk.id) continue;
-            id = tokens.ids[0];
-        }
-        if (status == TERN_OK && tern__word_table_find(&bpe->words, tern__word_key(word, n_bytes)) < 0)
-            tern__word_table_add(&bpe->words, word, n_bytes, id);
-    }
-    tern__token_list_free(&tokens);
-    tern__model_scratch_free(&scratch);
-    return status;
+    return true;
 }
 
 tern_status tern__bpe_read(tern_bpe *out, const tern_vocabulary *vocabulary, const json_t *json, const tern_model_tables *tables,
                            const char *file, tern_error *err) {
+    int32_t ids[4][256];
     out->vocabulary = vocabulary;
     TERN_TRY(read_fields(out, json, file, err));
     out->needs_heap = vocabulary->has_shared_ids;
-    if (!make_merges(out, tables->n_merges)) return TERN_FAIL_MEMORY(err, tables->n_merges * sizeof *out->merges);
-    for (size_t i = 0; i < tables->n_merges; i++) TERN_TRY(read_merge(out, tables, i, file, err));
-    if (!find_single_ids(out, out->single_ids, false)) return TERN_FAIL_MEMORY(err, out->prefix_bytes + out->suffix_bytes);
+    TERN_TRY(read_merges(out, tables, file, err));
+    if (!find_single_ids(out, out->single_ids, false) || !find_single_ids(out, ids, true))
+        return TERN_FAIL_MEMORY(err, out->prefix_bytes + out->suffix_bytes);
     find_fallback_ids(out);
+    if (!tern__word_table_make(&out->words, 0)) return TERN_FAIL_MEMORY(err, sizeof *out->words.slots);
+    if (has_all_bytes(ids)) return TERN_OK; /* the rest is worth its time when bytes are taken */
     find_junctions(out);
-    return find_words(out, err);
+    return tern__bpe_find_words(out, err);
 }
 
 tern_status tern__bpe_take_bytes(tern_bpe *bpe, bool *can, tern_error *err) {
     int32_t ids[4][256];
-    *can = false;
     if (!find_single_ids(bpe, ids, true)) return TERN_FAIL_MEMORY(err, bpe->prefix_bytes + bpe->suffix_bytes);
-    for (unsigned byte = 0; byte < 256; byte++) {
-        if (byte == 0xC0 || byte == 0xC1 || byte >= 0xF5) continue; /* not in UTF-8 */
-        for (unsigned place = 0; place < 4; place++)
-            if (ids[place][byte] < 0) return TERN_OK;
-    }
+    *can = has_all_bytes(ids);
+    if (!*can) return TERN_OK;
     memcpy(bpe->single_ids, ids, sizeof ids);
-    bpe->takes_bytes = *can = true;
+    bpe->takes_bytes = true;
     find_junctions(bpe);
-    return find_words(bpe, err);
+    return tern__bpe_find_words(bpe, err);
 }

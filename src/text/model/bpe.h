@@ -26,7 +26,8 @@ typedef struct tern_bpe {
     tern_bpe_merge *merges;            /* a hash table, open addressing, at most half full */
     size_t n_merge_slots;              /* a power of two */
     int merge_shift;                   /* 64 - log2(n_merge_slots) */
-    int32_t *id_of_rank;               /* [n_merges] */
+    int32_t *id_of_rank;               /* [n_merges]: what they become */
+    size_t n_merges;                   /* as listed */
     tern_unk_token unk;                /* text NULL: a character that is not in the vocabulary is dropped */
     char *prefix;                      /* continuing_subword_prefix of all characters of a word but the first; may be "" */
     char *suffix;                      /* end_of_word_suffix of the last; may be "" */
@@ -49,6 +50,9 @@ tern_status tern__bpe_read(tern_bpe *out, const tern_vocabulary *vocabulary, con
                            const char *file, tern_error *err);
 /* See tern__token_model_take_bytes. */
 tern_status tern__bpe_take_bytes(tern_bpe *bpe, bool *can, tern_error *err);
+
+/* bpe_words.c: fill bpe->words. */
+tern_status tern__bpe_find_words(tern_bpe *bpe, tern_error *err);
 
 tern_status tern__bpe_tokenize(const tern_bpe *bpe, tern_model_scratch *scratch, tern_token_list *out, const unsigned char *bytes,
                                const tern_spans *spans, tern_error *err);

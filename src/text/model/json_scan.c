@@ -182,16 +182,18 @@ typedef struct tern_decimal {
 /* Digits before or behind the point; false when there are none. */
 static bool read_digits(tern_json_scan *scan, tern_decimal *decimal, bool is_fraction) {
     size_t start = scan->at;
+    int exponent = decimal->exponent;
     for (; is_digit(scan); scan->at++) {
         unsigned digit = (unsigned)(scan->bytes[scan->at] - '0');
-        if (decimal->digits > UINT64_MAX / 10 || (decimal->digits == UINT64_MAX / 10 && digit > UINT64_MAX % 10)) decimal->is_full = true;
+        if (decimal->digits >= UINT64_MAX / 10 && (decimal->digits > UINT64_MAX / 10 || digit > UINT64_MAX % 10)) decimal->is_full = true;
         if (decimal->is_full) {
-            if (!is_fraction && decimal->exponent < INT32_MAX / 2) decimal->exponent++;
+            if (!is_fraction && exponent < INT32_MAX / 2) exponent++;
         } else {
             decimal->digits = decimal->digits * 10 + digit;
-            if (is_fraction && decimal->exponent > INT32_MIN / 2) decimal->exponent--;
+            exponent -= is_fraction; /* no file is long enough to overflow it */
         }
     }
+    decimal->exponent = exponent;
     return scan->at > start;
 }
 

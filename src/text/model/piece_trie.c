@@ -12,8 +12,10 @@
 #define OPEN_MAX  16 /* blocks in which a place is sought for siblings */
 #define MAX_NODES ((size_t)1 << 31)
 
+#define HEAD 16
+
 typedef struct tern_trie_key {
-    uint64_t head;  /* its first 8 bytes, the first in the highest place, zeros behind */
+    unsigned char head[HEAD]; /* its first bytes, so that the strings, which are all over memory, are seldom needed */
     uint32_t value; /* index of the piece + 1 */
     uint32_t n_bytes;
 } tern_trie_key;
@@ -73,26 +75,33 @@ static tern_trie_block *open_block(tern_trie_builder *builder) {
     return block;
 }
 
-static bool fits(const tern_trie_block *block, unsigned base, const unsigned char *labels, unsigned n_labels) {
-    if (!is_set(block->links, base)) return false;
+static bool fits(const tern_trie_block *block, unsigned link, const unsigned char *labels, unsigned n_labels) {
+    if (!is_set(block->links, link)) return false;
     for (unsigned i = 1; i < n_labels; i++)
-        if (!is_set(block->slots, base ^ labels[i])) return false;
+        if (!is_set(block->slots, link ^ labels[i])) return false;
     return true;
+}
+
+#define TRIES_MAX 32 /* slots that are tried in a block */
+
+/* A link in the block; BLOCK when none was found. */
+static unsigned find_link(const tern_trie_block *block, const unsigned char *labels, unsigned n_labels) {
+    if (block->n_free < n_labels) return BLOCK;
+    unsigned slot = next_free(block, 0);
+    for (unsigned i = 0; i < TRIES_MAX && slot < BLOCK; i++, slot = next_free(block, slot + 1))
+        if (fits(block, slot ^ labels[0], labels, n_labels)) return slot ^ labels[0];
+    return BLOCK;
 }
 
 /* A link for these children: in an open block, else in a new one. Their slots are taken. False when memory is short. */
 static bool place_children(tern_trie_builder *builder, const unsigned char *labels, unsigned n_labels, uint32_t *link) {
     tern_trie_block *block = NULL;
-    unsigned found = 0;
-    for (size_t b = builder->n_open; b-- > 0 && !block;) {
-        tern_trie_block *candidate = &builder->open[b];
-        if (candidate->n_free < n_labels) continue;
-        for (unsigned slot = next_free(candidate, 0); slot < BLOCK && !block; slot = next_free(candidate, slot + 1)) {
-            found = slot ^ labels[0];
-            if (fits(candidate, found, labels, n_labels)) block = candidate;
-        }
+    unsigned found = BLOCK;
+    for (size_t b = builder->n_open; b-- > 0 && found == BLOCK;) {
+        block = &builder->open[b];
+        found = find_link(block, labels, n_labels);
     }
-    if (!block) {
+    if (found == BLOCK) {
         if (!(block = open_block(builder))) return false;
         found = block->index == 0; /* any but that of nodes without children */
     }
@@ -118,7 +127,7 @@ typedef struct tern_trie_children {
 } tern_trie_children;
 
 static inline unsigned char byte_of(const tern_trie_builder *builder, const tern_trie_key *key, size_t depth) {
-    if (depth < 8) return (unsigned char)(key->head >> (56 - 8 * depth));
+    if (depth < HEAD) return key->head[depth];
     const tern_vocabulary *vocabulary = builder->vocabulary;
     return (unsigned char)vocabulary->strings[vocabulary->entries[key->value - 1].start + depth];
 }
@@ -226,12 +235,6 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
     return is_done;
 }
 
-static uint64_t head_of(const char *text, size_t n_bytes) {
-    uint64_t head = 0;
-    for (size_t i = 0; i < 8 && i < n_bytes; i++) head |= (uint64_t)(unsigned char)text[i] << (56 - 8 * i);
-    return head;
-}
-
 tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err) {
     size_t n = vocabulary->n_entries, n_keys = 0;
     if (n > TERN_TRIE_MAX_PIECES)
@@ -244,8 +247,9 @@ tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *
     for (size_t i = 0; i < n && is_done; i++) {
         const tern_vocabulary_entry *entry = &vocabulary->entries[i];
         if (entry->n_bytes == 0) continue;
-        builder.keys[n_keys++] = (tern_trie_key){
-            .head = head_of(tern__vocabulary_string(vocabulary, entry), entry->n_bytes), .value = (uint32_t)i + 1, .n_bytes = entry->n_bytes};
+        tern_trie_key *key = &builder.keys[n_keys++];
+        *key = (tern_trie_key){.value = (uint32_t)i + 1, .n_bytes = entry->n_bytes};
+        memcpy(key->head, tern__vocabulary_string(vocabulary, entry), entry->n_bytes < HEAD ? entry->n_bytes : HEAD);
     }
     is_done = is_done && open_block(&builder) && build(&builder, n_keys);
     free(builder.keys);

@@ -62,6 +62,10 @@ static inline const char *tern__vocabulary_string(const tern_vocabulary *vocabul
 static inline uint64_t tern__hash_byte(uint64_t hash, unsigned char byte) { return (hash ^ byte) * TERN_HASH_FACTOR; }
 uint64_t tern__hash_bytes(uint64_t hash, const char *bytes, size_t n_bytes);
 
+/* Fetch from memory what a search for that hash looks at first. */
+static inline void tern__vocabulary_prefetch(const tern_vocabulary *vocabulary, uint64_t hash) {
+    if (vocabulary->n_slots) __builtin_prefetch(&vocabulary->slots[hash >> vocabulary->shift]);
+}
 /* The entry `prefix` + `string`, whose hash is known. */
 const tern_vocabulary_entry *tern__vocabulary_find_hashed(const tern_vocabulary *vocabulary, uint64_t hash, const char *prefix,
                                                           size_t n_prefix, const char *string, size_t n_bytes);
