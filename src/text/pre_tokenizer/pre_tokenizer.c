@@ -1,21 +1,10 @@
-/* pre_tokenizer.c - BertPreTokenizer: split at white space, which goes, and round each punctuation character, which stays.
- * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/pre-tokenizers
+/* pre_tokenizer.c - a stretch of text through the stages of a pre-tokenizer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/pre_tokenizer/pre_tokenizer.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
-#include "text/json_fields.h"
-#include "text/unicode/unicode.h"
-
-typedef enum tern_byte_class { BYTE_IN_WORD, BYTE_SPACE, BYTE_PUNCTUATION, BYTE_NOT_ASCII } tern_byte_class;
-
-static tern_byte_class class_of(uint32_t code_point) {
-    unsigned flags = tern__unicode_find(code_point).flags;
-    return flags & TERN_UNICODE_SPACE ? BYTE_SPACE : flags & TERN_UNICODE_PUNCTUATION ? BYTE_PUNCTUATION : BYTE_IN_WORD;
-}
+#include "text/pre_tokenizer/stages.h"
 
 void tern__words_free(tern_words *words) {
     free(words->spans.items);
@@ -24,53 +13,46 @@ void tern__words_free(tern_words *words) {
     *words = (tern_words){0};
 }
 
-void tern__pre_tokenizer_free(tern_pre_tokenizer *pre_tokenizer) { *pre_tokenizer = (tern_pre_tokenizer){0}; }
-
-static void set_bert(tern_pre_tokenizer *out) {
-    out->kind = TERN_PRE_TOKENIZER_BERT;
-    for (unsigned c = 0; c < 256; c++) out->ascii[c] = (unsigned char)(c < 128 ? class_of(c) : BYTE_NOT_ASCII);
+void tern__pre_tokenizer_free(tern_pre_tokenizer *pre_tokenizer) {
+    for (size_t i = 0; i < pre_tokenizer->n_stages; i++) tern__pattern_free(pre_tokenizer->stages[i].pattern);
+    free(pre_tokenizer->stages);
+    *pre_tokenizer = (tern_pre_tokenizer){0};
 }
 
-tern_status tern__pre_tokenizer_read(tern_pre_tokenizer *out, const json_t *json, const char *file, tern_error *err) {
-    *out = (tern_pre_tokenizer){.kind = TERN_PRE_TOKENIZER_NONE};
-    if (!json || json_is_null(json)) return TERN_OK;
-    tern_json_place place = {.file = file, .part = "pre_tokenizer", .type = ""};
-    TERN_TRY(tern__json_type(&place.type, json, place, err));
-    if (strcmp(place.type, "BertPreTokenizer") != 0) return tern__json_fail_type(place, err);
-    set_bert(out);
-    return TERN_OK;
+bool tern__pre_tokenizer_is_byte_level(const tern_pre_tokenizer *pre_tokenizer) {
+    return pre_tokenizer->n_stages != 0 && pre_tokenizer->stages[pre_tokenizer->n_stages - 1].is_byte_level;
 }
 
-static bool split_bert(tern_spans *out, const unsigned char *ascii, const unsigned char *bytes, size_t start, size_t end) {
-    /* About what prose needs, so that a short text is one allocation. */
-    if (!tern__grow(&out->items, &out->capacity, (end - start) / 4 + 1, sizeof *out->items)) return false;
-    size_t word = start;
-    for (size_t i = start; i < end;) {
-        tern_byte_class kind = ascii[bytes[i]];
-        size_t length = 1;
-        if (kind == BYTE_NOT_ASCII) kind = class_of(tern__utf8_decode(bytes + i, &length));
-        if (kind != BYTE_IN_WORD) {
-            if (!tern__spans_add(out, word, i)) return false;
-            if (kind == BYTE_PUNCTUATION && !tern__spans_add(out, i, i + length)) return false;
-            word = i + length;
-        }
-        i += length;
+void tern__pre_tokenizer_skip_byte_mapping(tern_pre_tokenizer *pre_tokenizer) {
+    if (tern__pre_tokenizer_is_byte_level(pre_tokenizer)) pre_tokenizer->stages[pre_tokenizer->n_stages - 1].rewrite = NULL;
+}
+
+static tern_status run_stage(tern_words *words, const tern_stage *stage, tern_error *err) {
+    words->spare_spans.n = 0;
+    if (stage->split) {
+        TERN_TRY(stage->split(stage, &words->spare_spans, words->text->bytes, &words->spans, err));
+    } else {
+        tern_normalized *changed = &words->changed[words->text == &words->changed[0]];
+        changed->n_bytes = 0;
+        changed->first = words->text->first;
+        changed->n_code_points = words->text->n_code_points;
+        TERN_TRY(stage->rewrite(stage, changed, words, err));
+        words->text = changed;
     }
-    return tern__spans_add(out, word, end);
+    tern_spans spans = words->spans;
+    words->spans = words->spare_spans;
+    words->spare_spans = spans;
+    return TERN_OK;
 }
 
 tern_status tern__pre_tokenize(tern_words *out, const tern_pre_tokenizer *pre_tokenizer, const tern_normalized *text, size_t start,
                                size_t end, tern_error *err) {
-    bool is_done = false;
     out->text = text;
     out->spans.n = 0;
-    switch (pre_tokenizer->kind) {
-    case TERN_PRE_TOKENIZER_NONE:
-        is_done = tern__spans_add(&out->spans, start, end);
-        break;
-    case TERN_PRE_TOKENIZER_BERT:
-        is_done = split_bert(&out->spans, pre_tokenizer->ascii, text->bytes, start, end);
-        break;
+    if (!tern__spans_add(&out->spans, start, end)) return TERN_FAIL_SPANS(err, &out->spans);
+    for (size_t i = 0; i < pre_tokenizer->n_stages; i++) {
+        const tern_stage *stage = &pre_tokenizer->stages[i];
+        if (stage->split || stage->rewrite) TERN_TRY(run_stage(out, stage, err));
     }
-    return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, out->spans.capacity * 2 * sizeof *out->spans.items);
+    return TERN_OK;
 }
