@@ -302,14 +302,15 @@ static size_t read_damaged(const unsigned char *bytes, size_t n_bytes) {
     tern_torch_file *file;
     unsigned char *copy;
     tern_error err = {.message = ""};
-    static volatile unsigned char seen;
     const tern_status status = parse_exact(&file, &copy, bytes, n_bytes, &err);
     if (status == TERN_OK) {
         for (size_t i = 0; i < tern__torch_count(file); i++) {
             const tern_tensor *tensor = tern__torch_get(file, i);
             const unsigned char *data = tensor->data;
             const size_t n = (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype);
-            for (size_t j = 0; j < n; j++) seen ^= data[j];
+            size_t n_zero = 0;
+            for (size_t j = 0; j < n; j++) n_zero += data[j] == 0;
+            assert_true(n_zero <= n);
         }
         tern__torch_close(file);
     } else if ((status != TERN_E_FORMAT && status != TERN_E_UNSUPPORTED) || err.code != status ||
