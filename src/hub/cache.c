@@ -22,12 +22,14 @@ static tern_status fail_cache(tern_error *err, const char *path, const char *wha
 
 tern_status tern__hub_cache_open(tern_hub_cache *out, const char *cache_folder, const char *repo_id, tern_error *err) {
     *out = (tern_hub_cache){0};
-    const char *slash = strchr(repo_id, '/');
+    const char *slash = strchr(repo_id, '/'), *dashes = slash ? "--" : "", *name = slash ? slash + 1 : repo_id;
     int n_org = slash ? (int)(slash - repo_id) : 0;
-    const char *dashes = slash ? "--" : "", *name = slash ? slash + 1 : repo_id;
-    out->repository = tern__arena_format(&out->arena, "%s/models--%.*s%s%s", cache_folder, n_org, repo_id, dashes, name);
-    out->locks = tern__arena_format(&out->arena, "%s/.locks/models--%.*s%s%s", cache_folder, n_org, repo_id, dashes, name);
-    if (out->repository && out->locks) return TERN_OK;
+    size_t n_folder = strlen(cache_folder);
+    while (n_folder > 0 && cache_folder[n_folder - 1] == '/') n_folder--;
+    char *folder = tern__arena_copy(&out->arena, cache_folder, n_folder);
+    out->repository = tern__arena_format(&out->arena, "%s/models--%.*s%s%s", folder ? folder : "", n_org, repo_id, dashes, name);
+    out->locks = tern__arena_format(&out->arena, "%s/.locks/models--%.*s%s%s", folder ? folder : "", n_org, repo_id, dashes, name);
+    if (folder && out->repository && out->locks) return TERN_OK;
     tern__hub_cache_close(out);
     return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
 }

@@ -202,6 +202,11 @@ static tern_status sum_up_written(blob_request *blob, tern_error *err) {
     return code == 0 ? TERN_OK : fail_blob(blob, "read", code, err);
 }
 
+static bool blob_is_there(const blob_request *blob) {
+    struct stat facts;
+    return stat(blob->blob, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
 /* What comes is not what the list says: once more from the beginning, since a cache on the way may have been wrong. */
 #define FAIL_WRONG(blob, err, ...)                                                                                                         \
     ((blob)->is_wrong = true, (blob)->request.may_retry = ++(blob)->n_wrong < 2, TERN_FAIL((err), TERN_E_FORMAT, __VA_ARGS__))
@@ -214,8 +219,10 @@ static tern_status commit_blob(blob_request *blob, tern_error *err) {
         return FAIL_WRONG(blob, err, "%s: %s: what came has the checksum %s, not %s", blob->source->repo_id, blob->file->path, digest,
                           blob->file->etag);
     if (fsync(blob->descriptor) != 0) return fail_blob(blob, "written", errno, err);
-    if (rename(blob->incomplete, blob->blob) != 0) return fail_blob(blob, "renamed", errno, err);
-    return TERN_OK;
+    if (rename(blob->incomplete, blob->blob) == 0) return TERN_OK;
+    int code = errno;
+    if (code == ENOENT && blob_is_there(blob)) return TERN_OK; /* where locks do nothing, another process has renamed it */
+    return fail_blob(blob, "renamed", code, err);
 }
 
 /* The blob is there: link it into the snapshot and count it. */
@@ -226,11 +233,6 @@ static tern_status place_blob(blob_request *blob, tern_error *err) {
     show_blob(blob);
     progress->n_files_done++;
     return TERN_OK;
-}
-
-static bool blob_is_there(const blob_request *blob) {
-    struct stat facts;
-    return stat(blob->blob, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
 static tern_status open_incomplete(blob_request *blob, tern_error *err) {

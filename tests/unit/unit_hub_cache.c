@@ -248,7 +248,7 @@ static void test_links_and_refs(void **state) {
     assert_int_equal(tern__hub_cache_write_ref(&cache, COMMIT, COMMIT, &err), TERN_OK); /* a commit needs no ref */
     assert_false(tern__file_exists(test_path_of(folder, "hub/models--org--name/refs/" COMMIT).text));
     tern__hub_cache_close(&cache);
-    assert_int_equal(tern__hub_cache_open(&cache, "/c", "bare", &err), TERN_OK);
+    assert_int_equal(tern__hub_cache_open(&cache, "/c//", "bare", &err), TERN_OK);
     assert_string_equal(cache.repository, "/c/models--bare");
     assert_string_equal(cache.locks, "/c/.locks/models--bare");
     tern__hub_cache_close(&cache);
