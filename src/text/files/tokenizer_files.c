@@ -276,7 +276,12 @@ static tern_status set_stages(tern_tokenizer *out, const tern_vocab_folder *file
     TERN_TRY(optional_bool(&lowercase, &is_there, files->config, "do_lower_case", place, err));
     TERN_TRY(optional_bool(&chinese, &is_there, files->config, "tokenize_chinese_chars", place, err));
     TERN_TRY(optional_bool(&accents, &has_accents, files->config, "strip_accents", place, err));
-    tern__normalizer_set_bert(&out->normalizer, true, chinese, has_accents ? &accents : NULL, lowercase);
+    json_t *normalizer = json_pack("{ss, sb, sb, sb, so}", "type", "BertNormalizer", "clean_text", 1, "handle_chinese_chars", (int)chinese,
+                                   "lowercase", (int)lowercase, "strip_accents", has_accents ? json_boolean(accents) : json_null());
+    if (!normalizer) return TERN_FAIL_MEMORY(err, sizeof *normalizer);
+    tern_status read = tern__normalizer_read(&out->normalizer, normalizer, CONFIG_FILE, err);
+    json_decref(normalizer);
+    TERN_TRY(read);
     json_t *pre_tokenizer = json_pack("{ss}", "type", "BertPreTokenizer");
     if (!pre_tokenizer) return TERN_FAIL_MEMORY(err, sizeof *pre_tokenizer);
     tern_status status = tern__pre_tokenizer_read(&out->pre_tokenizer, pre_tokenizer, CONFIG_FILE, err);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "text/normalizer/normalizer.h"
-#include "text/unicode/unicode.h"
+#include "text/normalizer/normalizer_stages.h"
 
 /* A code point that waits until the run of combining characters that it belongs to is complete and can be ordered. */
 typedef struct tern_waiting {
@@ -19,7 +18,7 @@ typedef struct tern_waiting {
  * origins: the first code points take them in turn, and the others share the one taken last. */
 typedef struct tern_bert_pass {
     tern_normalized *out;
-    const tern_bert_normalizer *normalizer;
+    const tern_normalizer_stage *stage;
     tern_waiting *waiting;
     size_t n_waiting, waiting_capacity;
     uint32_t *origins;
@@ -48,8 +47,8 @@ static bool append(tern_normalized *out, uint32_t code_point, uint32_t origin) {
 /* The steps after decomposition: drop nonspacing marks, lower case, write. */
 static bool finish_code_point(tern_bert_pass *pass, uint32_t c, uint32_t origin) {
     unsigned flags = tern__unicode_find(c).flags;
-    if (pass->normalizer->strip_accents && (flags & TERN_UNICODE_NONSPACING)) return true;
-    if (!pass->normalizer->lowercase || !(flags & TERN_UNICODE_LOWERED)) return append(pass->out, c, origin);
+    if (pass->stage->strip_accents && (flags & TERN_UNICODE_NONSPACING)) return true;
+    if (!pass->stage->lowercase || !(flags & TERN_UNICODE_LOWERED)) return append(pass->out, c, origin);
     uint32_t lower[TERN_UNICODE_MAX_LOWER];
     size_t n = tern__unicode_lower(lower, c);
     for (size_t i = 0; i < n; i++)
@@ -102,7 +101,7 @@ static bool wait_for_order(tern_bert_pass *pass, tern_waiting waiting, uint32_t 
 
 /* The steps from decomposition on. */
 static bool decompose_code_point(tern_bert_pass *pass, uint32_t c, uint32_t origin) {
-    if (!pass->normalizer->strip_accents) return finish_code_point(pass, c, origin);
+    if (!pass->stage->strip_accents) return finish_code_point(pass, c, origin);
     uint32_t parts[TERN_UNICODE_MAX_DECOMPOSITION];
     size_t n = tern__unicode_decompose(parts, c);
     for (size_t i = 0; i < n; i++) {
@@ -120,61 +119,63 @@ static bool decompose_code_point(tern_bert_pass *pass, uint32_t c, uint32_t orig
 }
 
 static bool normalize_code_point(tern_bert_pass *pass, uint32_t c, uint32_t origin) {
-    if (pass->normalizer->clean_text) {
+    if (pass->stage->clean_text) {
         unsigned flags = tern__unicode_find(c).flags;
         if (flags & TERN_UNICODE_DROPPED) return true;
         if (flags & TERN_UNICODE_SPACE) c = ' ';
     }
-    if (!pass->normalizer->handle_chinese_chars || !is_chinese(c)) return decompose_code_point(pass, c, origin);
+    if (!pass->stage->handle_chinese_chars || !is_chinese(c)) return decompose_code_point(pass, c, origin);
     return decompose_code_point(pass, ' ', origin) && decompose_code_point(pass, c, origin) && decompose_code_point(pass, ' ', origin);
 }
 
 /* All ASCII: false when a character is dropped, so that origins are needed after all. Room for n_bytes is there. */
-static bool normalize_ascii(unsigned char *out, const tern_bert_normalizer *normalizer, const unsigned char *text, size_t n_bytes) {
+static bool normalize_ascii(unsigned char *out, const tern_normalizer_stage *stage, const unsigned char *text, size_t n_bytes) {
     unsigned char seen = 0;
-    for (size_t i = 0; i < n_bytes; i++) seen |= out[i] = normalizer->ascii[text[i]];
+    for (size_t i = 0; i < n_bytes; i++) seen |= out[i] = stage->ascii[text[i]];
     return seen < 0x80;
 }
 
-static bool normalize_any(tern_bert_pass *pass, const unsigned char *text, size_t n_bytes) {
+static bool normalize_any(tern_bert_pass *pass, const tern_normalized *in) {
     tern_normalized *out = pass->out;
-    uint32_t code_point = out->first;
-    for (size_t i = 0; i < n_bytes;) {
-        size_t n_ascii = tern__ascii_prefix(text + i, n_bytes - i);
+    const unsigned char *text = in->bytes;
+    uint32_t counter = in->first;
+    for (size_t i = 0; i < in->n_bytes;) {
+        size_t n_ascii = tern__ascii_prefix(text + i, in->n_bytes - i);
         if (n_ascii > 0) {
             size_t end = i + n_ascii;
-            for (; i < end && pass->normalizer->ascii[text[i]] == TERN_ASCII_DROPPED; i++) code_point++;
+            for (; i < end && pass->stage->ascii[text[i]] == TERN_ASCII_DROPPED; i++) counter++;
             if (i < end && pass->n_waiting > 0 && !flush_waiting(pass)) return false;
             if (!tern__normalized_reserve(out, n_ascii, true)) return false;
-            for (; i < end; i++, code_point++) {
-                unsigned char to = pass->normalizer->ascii[text[i]];
+            for (; i < end; i++, counter++) {
+                unsigned char to = pass->stage->ascii[text[i]];
                 if (to == TERN_ASCII_DROPPED) continue;
                 out->byte_buffer[out->n_bytes] = to;
-                out->origin_buffer[out->n_bytes++] = code_point;
+                out->origin_buffer[out->n_bytes++] = in->origins ? in->origins[i] : counter;
             }
         } else {
             size_t length;
             uint32_t c = tern__utf8_decode(text + i, &length);
-            if (!normalize_code_point(pass, c, code_point++)) return false;
+            if (!normalize_code_point(pass, c, in->origins ? in->origins[i] : counter)) return false;
+            counter++;
             i += length;
         }
     }
-    out->n_code_points = code_point - out->first;
     return flush_waiting(pass);
 }
 
-tern_status tern__bert_normalize(tern_normalized *out, const tern_bert_normalizer *normalizer, const unsigned char *text, size_t n_bytes,
+tern_status tern__normalize_bert(tern_normalized *out, const tern_normalized *in, const tern_normalizer_stage *stage, bool *is_changed,
                                  tern_error *err) {
-    if (!tern__normalized_reserve(out, n_bytes, false)) return TERN_FAIL_MEMORY(err, n_bytes);
-    if (tern__ascii_prefix(text, n_bytes) == n_bytes && normalize_ascii(out->byte_buffer, normalizer, text, n_bytes)) {
-        out->n_bytes = n_bytes;
-        out->n_code_points = (uint32_t)n_bytes;
+    *is_changed = true;
+    if (!tern__normalized_reserve(out, in->n_bytes, false)) return TERN_FAIL_NORMALIZED(err, in);
+    if (!in->origins && tern__ascii_prefix(in->bytes, in->n_bytes) == in->n_bytes &&
+        normalize_ascii(out->byte_buffer, stage, in->bytes, in->n_bytes)) {
+        out->n_bytes = in->n_bytes;
         return TERN_OK;
     }
-    tern_bert_pass pass = {.out = out, .normalizer = normalizer};
-    bool is_done = tern__normalized_reserve(out, n_bytes, true) && normalize_any(&pass, text, n_bytes);
+    tern_bert_pass pass = {.out = out, .stage = stage};
+    bool is_done = tern__normalized_reserve(out, in->n_bytes, true) && normalize_any(&pass, in);
     free(pass.waiting);
     free(pass.origins);
     free(pass.sorted);
-    return is_done ? TERN_OK : TERN_FAIL_MEMORY(err, n_bytes);
+    return is_done ? TERN_OK : TERN_FAIL_NORMALIZED(err, in);
 }
