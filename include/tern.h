@@ -268,6 +268,7 @@ typedef struct tern_model_info {
     const char *pooling;             /* default of tern_model_embed: "mean", "cls", "max" */
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
+    int64_t n_labels;                /* of a classifier's head; 0: none */
     const char *device;              /* the device that runs it, "cpu" */
     const char *isa;                 /* the ISA level that runs it */
     const char *dtype;               /* dtype of computation */
@@ -275,6 +276,8 @@ typedef struct tern_model_info {
 } tern_model_info;
 
 TERN_API tern_model_info tern_model_get_info(const tern_model *model);
+/* The name of a label, 0 ... n_labels - 1: config.json's id2label, else "LABEL_0" and so on. NULL past the last. Owned by the model. */
+TERN_API const char *tern_model_label(const tern_model *model, int64_t label);
 /* NULL when the folder has no tokenizer. Owned by the model. */
 TERN_API const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model);
 
@@ -396,6 +399,51 @@ TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts,
 /* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
  * out [n_a, n_b]; sums in double. */
 TERN_API void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width);
+
+/* ---- Text classification: a score for each label --------------------------------------------------------------------------------- */
+
+typedef enum tern_function_to_apply {
+    TERN_APPLY_DEFAULT, /* by config.json's problem_type: none for regression, sigmoid for several labels at once or a single label, else
+                         * softmax */
+    TERN_APPLY_NONE,
+    TERN_APPLY_SIGMOID,
+    TERN_APPLY_SOFTMAX
+} tern_function_to_apply;
+
+typedef struct tern_classify_options {
+    size_t size;                             /* sizeof(tern_classify_options); set by tern_classify_options_default */
+    tern_function_to_apply function_to_apply;
+    tern_truncation_strategy truncation_strategy; /* of a pair that is longer than max_seq_length */
+    size_t max_batch_tokens;                 /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total);
+    void *user;
+} tern_classify_options;
+
+TERN_API tern_classify_options tern_classify_options_default(void);
+
+/* tern_model_classify - scores of every label for each text, or pair of texts, as Hugging Face's text-classification pipeline computes
+ * them. Texts are cut to max_seq_length tokens.
+ * pairs     NULL, or [n_texts]
+ * scores    [n_texts, n_labels], in the order of the texts and of the labels
+ * n_tokens  [n_texts], ids of each text (with its pair) after truncation; NULL: not wanted
+ * errors    TERN_E_UNSUPPORTED  the model has no head for sequence classification     others as tern_model_embed
+ * matches   transformers.pipeline("text-classification", top_k=None), before it sorts */
+TERN_API tern_status tern_model_classify(tern_model *model, const tern_text *texts, const tern_text *pairs, size_t n_texts,
+                                         const tern_classify_options *options, float *scores, int32_t *n_tokens, tern_error *err);
+
+/* tern_model_zero_shot - how well each of some labels fits each text: the model, made for natural language inference, is asked whether the
+ * text entails the label's hypothesis.
+ * hypotheses  [n_labels], such as "This example is about politics."
+ * is_multi_label  false: scores of a text sum to 1 (softmax of the entailments); true, or with a single label: each by itself (softmax
+ *             of entailment and contradiction)
+ * scores      [n_texts, n_labels]
+ * options     NULL for the defaults; function_to_apply and truncation_strategy are not used: only the text is cut
+ * errors      TERN_E_UNSUPPORTED  the model has no head for sequence classification of at least two labels     others as tern_model_embed
+ * matches     transformers.pipeline("zero-shot-classification"), before it sorts: the label whose name begins with "entail" is the
+ *             entailment, else the last one; the contradiction is the first one, or the last when the first is the entailment */
+TERN_API tern_status tern_model_zero_shot(tern_model *model, const tern_text *texts, size_t n_texts, const tern_text *hypotheses,
+                                          size_t n_labels, bool is_multi_label, const tern_classify_options *options, float *scores,
+                                          tern_error *err);
 
 /* ---- The hub ------------------------------------------------------------------------------------------------------------------- */
 

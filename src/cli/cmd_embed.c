@@ -5,33 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
 #include "npy.h"
-#include "output.h"
-#include "text_input.h"
+#include "task_run.h"
 
 enum { SHOWN_COMPONENTS = 4, SNIPPET_COLUMNS = 48 };
 
 typedef struct embed_command {
+    tern_cli_task task; /* first: the task's functions get its address */
     const char *output, *pooling;
     int is_json, normalize; /* normalize: a tern_choice */
-    tern_cli_run run;
-    tern_model *model;
-    tern_cli_texts texts;
     tern_cli_npy npy;
-    tern_cli_progress progress;
     size_t width;
     float *embeddings; /* [capacity, width] */
     int32_t *n_tokens; /* [capacity] */
     size_t capacity;   /* texts of the largest window yet */
 } embed_command;
-
-static bool show_progress(void *user, size_t done, size_t total) {
-    embed_command *command = user;
-    const double fraction = command->texts.arguments != NULL ? (double)done / (double)total : tern__cli_texts_fraction(&command->texts);
-    tern__cli_progress_show(&command->progress, command->texts.first + done, fraction);
-    return true;
-}
 
 static tern_embed_options make_embed_options(embed_command *command) {
     static const char *const names[] = {"", "mean", "cls", "max"}; /* in the order of tern_pooling */
@@ -39,8 +27,8 @@ static tern_embed_options make_embed_options(embed_command *command) {
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (command->pooling != NULL && strcmp(names[i], command->pooling) == 0) options.pooling = (tern_pooling)i;
     options.normalize = (tern_choice)command->normalize;
-    options.progress = show_progress;
-    options.user = command;
+    options.progress = tern__cli_task_progress;
+    options.user = &command->task;
     return options;
 }
 
@@ -64,7 +52,7 @@ static void print_row(size_t index, int32_t n_tokens, const float *embedding, si
 }
 
 static int write_window(embed_command *command) {
-    const tern_cli_texts *texts = &command->texts;
+    const tern_cli_texts *texts = &command->task.texts;
     if (command->output != NULL) return tern__cli_npy_append(&command->npy, command->embeddings, texts->n_texts);
     if (!command->is_json && texts->first == 0)
         printf("%7s  %6s  %-*s  %s\n", "index", "tokens", 10 * SHOWN_COMPONENTS + 3, "embedding", "text");
@@ -79,7 +67,7 @@ static int write_window(embed_command *command) {
 /* ---- The run ---- */
 
 static int grow_window(embed_command *command) {
-    const size_t n = command->texts.n_texts;
+    const size_t n = command->task.texts.n_texts;
     if (n <= command->capacity) return TERN_CLI_DONE;
     free(command->embeddings);
     free(command->n_tokens);
@@ -90,34 +78,26 @@ static int grow_window(embed_command *command) {
     return tern__cli_fail("out of memory for the embeddings of %zu texts", n);
 }
 
-static int embed_window(embed_command *command, const tern_embed_options *options) {
+static int embed_window(tern_cli_task *task) {
+    embed_command *command = (embed_command *)task;
     if (grow_window(command) != TERN_CLI_DONE) return TERN_CLI_FAILED;
+    const tern_embed_options options = make_embed_options(command);
+    const tern_cli_texts *texts = &task->texts;
     tern_error err;
-    const tern_cli_texts *texts = &command->texts;
-    if (tern_model_embed(command->model, texts->texts, texts->n_texts, options, command->embeddings, command->n_tokens, &err) != TERN_OK) {
-        tern__cli_progress_close(&command->progress);
-        return tern__cli_fail_window(texts, &err);
-    }
+    if (tern_model_embed(task->model, texts->texts, texts->n_texts, &options, command->embeddings, command->n_tokens, &err) != TERN_OK)
+        return tern__cli_task_fail(task, &err);
     return write_window(command);
 }
 
-static int embed_all(embed_command *command, const char *folder) {
-    int code = tern__cli_load_model(&command->model, folder, &command->run);
-    if (code != TERN_CLI_DONE) return code;
-    command->width = tern_model_embedding_size(command->model);
-    if (command->output != NULL) code = tern__cli_npy_open(&command->npy, command->output, command->width);
-    const tern_embed_options options = make_embed_options(command);
-    tern__cli_progress_open(&command->progress);
-    while (code == TERN_CLI_DONE && tern__cli_texts_next(&command->texts, false)) code = embed_window(command, &options);
-    tern__cli_progress_close(&command->progress);
-    if (code == TERN_CLI_DONE && command->texts.has_failed) code = TERN_CLI_FAILED;
-    if (code == TERN_CLI_DONE && command->output != NULL) code = tern__cli_npy_commit(&command->npy);
-    return code;
+static int begin(tern_cli_task *task) {
+    embed_command *command = (embed_command *)task;
+    command->width = tern_model_embedding_size(task->model);
+    return command->output != NULL ? tern__cli_npy_open(&command->npy, command->output, command->width) : TERN_CLI_DONE;
 }
 
 static int run_embed(int argc, char **argv) {
     static const char *const poolings[] = {"mean", "cls", "max", NULL};
-    embed_command command = {.normalize = TERN_CHOICE_DEFAULT};
+    embed_command command = {.task = {.begin = begin, .window = embed_window}, .normalize = TERN_CHOICE_DEFAULT};
     const tern_cli_option options[] = {
         {.name = "--json", .help = "one JSON document a line: index, n_tokens, embedding", .flag = &command.is_json, .flag_value = 1},
         {.name = "--output",
@@ -134,7 +114,7 @@ static int run_embed(int argc, char **argv) {
          .flag = &command.normalize,
          .flag_value = TERN_CHOICE_YES},
         {.name = "--no-normalize", .help = "leave vectors as pooling gives them", .flag = &command.normalize, .flag_value = TERN_CHOICE_NO},
-        TERN_CLI_RUN_OPTIONS(command.run),
+        TERN_CLI_RUN_OPTIONS(command.task.run),
     };
     tern_cli_args args;
     int code = tern__cli_parse(&args, &tern__cli_embed, options, sizeof options / sizeof *options, argc, argv);
@@ -142,11 +122,10 @@ static int run_embed(int argc, char **argv) {
     if (args.n_positional == 0) return tern__cli_usage_error(&tern__cli_embed, "MODEL is missing");
     if (command.output != NULL && command.is_json)
         return tern__cli_usage_error(&tern__cli_embed, "--json and --output exclude each other: the vectors go to one place");
-    tern__cli_texts_open(&command.texts, args.positional + 1, args.n_positional - 1);
-    code = embed_all(&command, args.positional[0]);
+    code = tern__cli_task_run(&command.task, args.positional[0], args.positional + 1, args.n_positional - 1);
+    if (code == TERN_CLI_DONE && command.output != NULL) code = tern__cli_npy_commit(&command.npy);
     tern__cli_npy_discard(&command.npy);
-    tern__cli_texts_close(&command.texts);
-    tern_model_free(command.model);
+    tern__cli_task_close(&command.task);
     free(command.embeddings);
     free(command.n_tokens);
     return code;

@@ -37,6 +37,7 @@ tern_model_info tern_model_get_info(const tern_model *model) {
                              .pooling = pools[folder->modules.pooling],
                              .normalize = folder->modules.normalize,
                              .is_sentence_transformer = folder->modules.is_present,
+                             .n_labels = folder->n_labels,
                              .device = model->device->name,
                              .isa = device.isa,
                              .dtype = "float32",

@@ -72,6 +72,7 @@ static tern_status build_program(tern_folder *folder, const char *path, tern_err
     add_embedding_outputs(folder->program, folder->facts.last_hidden_state);
     const tern_status status = tern__program_finish(folder->program, err);
     if (status != TERN_OK) return tern__fail_prefix(err, status, path);
+    TERN_TRY(tern__labels_read(folder, err));
     return tern__weights_report(&folder->report, folder->arch, folder->program, folder->checkpoint, query.absent, query.n_absent, err);
 }
 
@@ -107,6 +108,8 @@ void tern__folder_close(tern_folder *folder) {
     tern__program_free(folder->program);
     tern__checkpoint_close(folder->checkpoint);
     free(folder->architecture);
+    free(folder->labels);
+    tern__arena_free(&folder->label_names);
     json_decref(folder->config);
     tern__modules_free(&folder->modules);
     *folder = (tern_folder){0};

@@ -35,6 +35,9 @@ typedef struct tern_folder {
     tern_program *program;      /* weights not bound yet */
     tern_arch_facts facts;
     int32_t n_outputs;          /* of Hugging Face's names; those of tern__embedding_output follow */
+    const char **labels;        /* [n_labels] of a classifier's head, in label_names; 0: none */
+    int64_t n_labels;
+    tern_arena label_names;
     char *architecture;         /* first of config.json's `architectures`, else the base class */
     tern_load_report report;    /* of all weights */
 } tern_folder;
@@ -44,6 +47,9 @@ void tern__folder_close(tern_folder *folder);
 
 /* Parse folder/config.json or any config file; finds the architecture. */
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path, tern_error *err);
+
+/* labels.c: n_labels and their names from the config. */
+tern_status tern__labels_read(tern_folder *folder, tern_error *err);
 
 /* Name of the program's output that holds a text's embedding. */
 const char *tern__embedding_output(tern_pool pool, bool normalize);
