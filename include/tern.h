@@ -445,6 +445,52 @@ TERN_API tern_status tern_model_zero_shot(tern_model *model, const tern_text *te
                                           size_t n_labels, bool is_multi_label, const tern_classify_options *options, float *scores,
                                           tern_error *err);
 
+/* ---- Token classification: labels of tokens, words, or runs of words -------------------------------------------------------------- */
+
+typedef enum tern_aggregation_strategy {
+    TERN_AGGREGATE_NONE,    /* every token by itself */
+    TERN_AGGREGATE_SIMPLE,  /* neighbours of one label become one entity; "B-" begins a new one */
+    TERN_AGGREGATE_FIRST,   /* as SIMPLE, of whole words: a word has the label of its first token, */
+    TERN_AGGREGATE_AVERAGE, /* the best label of its tokens' average, */
+    TERN_AGGREGATE_MAX      /* or the label of its surest token */
+} tern_aggregation_strategy;
+
+typedef struct tern_token_classify_options {
+    size_t size;                           /* sizeof(tern_token_classify_options); set by tern_token_classify_options_default */
+    tern_aggregation_strategy aggregation; /* default TERN_AGGREGATE_NONE */
+    const char *const *ignore_labels;      /* n_ignore_labels names that are left out; NULL (default): "O" */
+    size_t n_ignore_labels;
+    size_t max_batch_tokens;               /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total);
+    void *user;
+} tern_token_classify_options;
+
+TERN_API tern_token_classify_options tern_token_classify_options_default(void);
+
+typedef struct tern_entity {
+    size_t text;        /* index of its text */
+    const char *label;  /* "B-PER"; of an aggregated entity "PER". Owned by the model */
+    float score;        /* softmax of the token; the mean where there are several */
+    const char *word;   /* the token, or the tokens joined by the decoder. Owned by the entities */
+    uint32_t start, end; /* code points of the text */
+    int64_t index;      /* of the token in its text's encoding; -1 where aggregated */
+} tern_entity;
+
+/* In the order of the texts, and in a text from left to right. Freed with tern_entities_free. */
+typedef struct tern_entities {
+    tern_entity *items;
+    size_t n;
+    void *storage; /* private */
+} tern_entities;
+
+/* tern_model_token_classify - entities of each text as Hugging Face's token-classification pipeline finds them. Texts are cut to
+ * max_seq_length tokens.
+ * errors   TERN_E_UNSUPPORTED  the model has no head for token classification     others as tern_model_embed
+ * matches  transformers.pipeline("token-classification") */
+TERN_API tern_status tern_model_token_classify(tern_entities *out, tern_model *model, const tern_text *texts, size_t n_texts,
+                                               const tern_token_classify_options *options, tern_error *err);
+TERN_API void tern_entities_free(tern_entities *entities);
+
 /* ---- The hub ------------------------------------------------------------------------------------------------------------------- */
 
 /* How far a download is. What was there already counts as neither. */

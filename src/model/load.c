@@ -163,7 +163,9 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     model->max_seq_length = limit < max_tokens ? limit : max_tokens;
     bool has_tokenizer = false;
     TERN_TRY(find_tokenizer(&has_tokenizer, folder, err));
-    return has_tokenizer ? tern_tokenizer_load(&model->tokenizer, folder, err) : TERN_OK;
+    if (!has_tokenizer) return TERN_OK;
+    TERN_TRY(tern_tokenizer_load(&model->tokenizer, folder, err));
+    return tern__special_tokens_read(model, folder, err);
 }
 
 /* ---- The device ---- */

@@ -48,6 +48,9 @@ void tern__folder_close(tern_folder *folder);
 /* Parse folder/config.json or any config file; finds the architecture. */
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path, tern_error *err);
 
+/* special_tokens.c: the ids of the folder's tokenizer, which is loaded. */
+tern_status tern__special_tokens_read(tern_model *model, const char *folder, tern_error *err);
+
 /* labels.c: n_labels and their names from the config. */
 tern_status tern__labels_read(tern_folder *folder, tern_error *err);
 
@@ -73,6 +76,7 @@ struct tern_model {
     tern_folder folder;
     tern_arena copies;               /* tensors that had to be aligned */
     tern_tokenizer *tokenizer;       /* NULL: the folder has none */
+    int32_t unk_token_id, mask_token_id; /* -1: not known */
     const tern_device_record *device;
     void *opened;                    /* the device */
     void *compiled;                  /* the program on it */
