@@ -15,6 +15,7 @@ void tern__normalized_free(tern_normalized *normalized) {
 bool tern__normalized_reserve(tern_normalized *normalized, size_t n_bytes, bool with_origins) {
     size_t needed;
     if (!tern__size_add(normalized->n_bytes, n_bytes, &needed)) return false;
+    if (needed == 0) needed = 1; /* the buffers are there, so that origins of no bytes are not taken for none */
     if (!tern__grow(&normalized->byte_buffer, &normalized->byte_capacity, needed, 1)) return false;
     normalized->bytes = normalized->byte_buffer;
     if (!with_origins) return true;

@@ -57,8 +57,18 @@ static tern_status count_all_edge_spaces(tern_tokenizer *tokenizer, tern_error *
     return TERN_OK;
 }
 
+/* Where words end as bytes in GPT-2's characters and the model can read bytes, nobody needs the characters. */
+static tern_status join_byte_level(tern_tokenizer *tokenizer, tern_error *err) {
+    bool can;
+    if (!tern__pre_tokenizer_is_byte_level(&tokenizer->pre_tokenizer)) return TERN_OK;
+    TERN_TRY(tern__token_model_take_bytes(&tokenizer->model, &can, err));
+    if (can) tern__pre_tokenizer_skip_byte_mapping(&tokenizer->pre_tokenizer);
+    return TERN_OK;
+}
+
 tern_status tern__tokenizer_finish(tern_tokenizer *tokenizer, tern_error *err) {
     TERN_TRY(tern__added_tokens_finish(&tokenizer->added_tokens, err));
+    TERN_TRY(join_byte_level(tokenizer, err));
     if (tokenizer->post_processor.trims_offsets) TERN_TRY(count_all_edge_spaces(tokenizer, err));
     return TERN_OK;
 }

@@ -127,7 +127,9 @@ static tern_status read_merge(tern_bpe *out, const tern_model_tables *tables, si
     if (!left_entry || !right_entry || !entry)
         return TERN_FAIL(err, TERN_E_FORMAT, "%s: model BPE: merge %zu, \"%.*s\" and \"%.*s\": %s is not in the vocabulary", file, rank,
                          shown_bytes(merge->left_bytes), left, shown_bytes(merge->right_bytes), right,
-                         !left_entry ? "the left token" : !right_entry ? "the right token" : "what they become");
+                         !left_entry    ? "the left token"
+                         : !right_entry ? "the right token"
+                                        : "what they become");
     out->id_of_rank[rank] = entry->id;
     set_merge(out, left_entry->id, right_entry->id, (uint32_t)rank, entry->id);
     return TERN_OK;

@@ -104,8 +104,8 @@ static void find_whole(const tern_bpe *bpe, tern_bpe_making *makings) {
         makings[i].is_whole = makings[i].rank == NONE && is_one_character(vocabulary, &vocabulary->entries[i]);
     for (size_t rank = 0; rank < bpe->n_merges; rank++) {
         tern_bpe_making *making = &makings[bpe->id_of_rank[rank]];
-        making->is_whole = makings[making->left].is_whole && makings[making->right].is_whole &&
-                           !is_crossed(bpe, makings, making->left, making->right);
+        making->is_whole =
+            makings[making->left].is_whole && makings[making->right].is_whole && !is_crossed(bpe, makings, making->left, making->right);
     }
 }
 
@@ -116,8 +116,8 @@ tern_status tern__bpe_find_words(tern_bpe *bpe, tern_error *err) {
     tern_token_list tokens = {0};
     tern_status status = TERN_OK;
     tern_bpe_making *makings = NULL;
-    bool is_plain = !bpe->ignore_merges && !bpe->needs_heap && bpe->prefix_bytes == 0 && bpe->suffix_bytes == 0 &&
-                    vocabulary->ids_are_indices;
+    bool is_plain =
+        !bpe->ignore_merges && !bpe->needs_heap && bpe->prefix_bytes == 0 && bpe->suffix_bytes == 0 && vocabulary->ids_are_indices;
     tern__word_table_free(&bpe->words);
     if (!tern__word_table_make(&bpe->words, n_entries)) return TERN_FAIL_MEMORY(err, n_entries * 48);
     if (is_plain && !(makings = tern__alloc(n_entries, sizeof *makings))) return TERN_FAIL_MEMORY(err, n_entries * sizeof *makings);

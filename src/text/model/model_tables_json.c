@@ -129,7 +129,8 @@ static tern_status take_tables(tern_json_scan *scan, tern_model_tables *tables, 
             is_model = true;
             continue;
         }
-        bool is_vocab = is_model && tables->vocabulary.n_entries == 0 && is_key(key, n_key, "vocab"); /* the JSON library refuses a second */
+        bool is_vocab =
+            is_model && tables->vocabulary.n_entries == 0 && is_key(key, n_key, "vocab"); /* the JSON library refuses a second */
         bool is_merges = is_model && tables->n_merges == 0 && is_key(key, n_key, "merges");
         if (is_vocab || is_merges) TERN_TRY(take_table(scan, tables, bytes, is_vocab));
         else if (!tern__json_scan_skip(scan)) return TERN_OK;

@@ -16,7 +16,7 @@
 
 typedef struct tern_trie_key {
     unsigned char head[HEAD]; /* its first bytes, so that the strings, which are all over memory, are seldom needed */
-    uint32_t value; /* index of the piece + 1 */
+    uint32_t value;           /* index of the piece + 1 */
     uint32_t n_bytes;
 } tern_trie_key;
 
@@ -226,10 +226,8 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
         is_done = set_children(builder, range.node, children.labels, children.n, &link) &&
                   tern__grow(&ranges, &capacity, n + children.n, sizeof *ranges);
         for (unsigned i = children.n; i-- > 0 && is_done;)
-            ranges[n++] = (tern_trie_range){.start = children.starts[i],
-                                            .end = children.starts[i + 1],
-                                            .depth = range.depth + 1,
-                                            .node = link ^ children.labels[i]};
+            ranges[n++] = (tern_trie_range){
+                .start = children.starts[i], .end = children.starts[i + 1], .depth = range.depth + 1, .node = link ^ children.labels[i]};
     }
     free(ranges);
     return is_done;
@@ -238,7 +236,8 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
 tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err) {
     size_t n = vocabulary->n_entries, n_keys = 0;
     if (n > TERN_TRIE_MAX_PIECES)
-        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n, TERN_TRIE_MAX_PIECES);
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n,
+                         TERN_TRIE_MAX_PIECES);
     tern_trie_builder builder = {.trie = out,
                                  .vocabulary = vocabulary,
                                  .keys = tern__alloc(n, sizeof *builder.keys),

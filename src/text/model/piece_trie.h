@@ -23,7 +23,7 @@ typedef struct tern_trie_node {
 #define TERN_TRIE_LABEL       0x1FFu
 #define TERN_TRIE_TAIL        0x200u
 #define TERN_TRIE_VALUE_SHIFT 10
-#define TERN_TRIE_MAX_PIECES (((size_t)1 << 22) - 2)
+#define TERN_TRIE_MAX_PIECES  (((size_t)1 << 22) - 2)
 
 /* Zeroed: nothing to free. */
 typedef struct tern_piece_trie {

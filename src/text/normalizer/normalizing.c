@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/memory.h"
 #include "text/normalizer/normalizer_stages.h"
 
 /* Origins of n bytes of text whose first code point is `first`; returns that of the code point behind. */
@@ -21,11 +22,10 @@ static uint32_t count_origins(uint32_t *origins, const unsigned char *bytes, siz
 }
 
 bool tern__normalized_fill_origins(tern_normalized *normalized) {
-    const unsigned char *bytes = normalized->bytes;
-    size_t n_bytes = normalized->n_bytes;
-    if (!tern__normalized_reserve(normalized, 0, true)) return false;
-    normalized->bytes = bytes;
-    count_origins(normalized->origin_buffer, bytes, n_bytes, normalized->first);
+    size_t n_origins = normalized->n_bytes + 1; /* one at least, so that origins that are needed are not NULL */
+    if (!tern__grow(&normalized->origin_buffer, &normalized->origin_capacity, n_origins, sizeof *normalized->origin_buffer)) return false;
+    normalized->origins = normalized->origin_buffer;
+    count_origins(normalized->origin_buffer, normalized->bytes, normalized->n_bytes, normalized->first);
     return true;
 }
 
