@@ -491,6 +491,48 @@ TERN_API tern_status tern_model_token_classify(tern_entities *out, tern_model *m
                                                const tern_token_classify_options *options, tern_error *err);
 TERN_API void tern_entities_free(tern_entities *entities);
 
+/* ---- Fill-mask: what stands under a mask ------------------------------------------------------------------------------------------ */
+
+typedef struct tern_fill_mask_options {
+    size_t size;                 /* sizeof(tern_fill_mask_options); set by tern_fill_mask_options_default */
+    size_t top_k;                /* fills of each mask; default 5 */
+    const char *const *targets;  /* only these n_targets tokens; a text that is no token stands for its first; NULL (default): all */
+    size_t n_targets;
+    size_t max_batch_tokens;     /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total);
+    void *user;
+} tern_fill_mask_options;
+
+TERN_API tern_fill_mask_options tern_fill_mask_options_default(void);
+
+typedef struct tern_fill {
+    size_t text;           /* index of its text */
+    size_t mask;           /* number of the mask in the text, from 0 */
+    int32_t token;
+    float score;           /* softmax over the vocabulary */
+    const char *token_str; /* the token, decoded. Owned by the fills, like the next */
+    const char *sequence;  /* the text with the token in place of this mask, decoded; special tokens are left out unless the text has
+                              several masks */
+} tern_fill;
+
+/* In the order of the texts and masks, the best first. Freed with tern_fills_free. */
+typedef struct tern_fills {
+    tern_fill *items;
+    size_t n;
+} tern_fills;
+
+/* tern_model_fill_mask - tokens for each mask token of each text, as Hugging Face's fill-mask pipeline gives them. Texts are cut to
+ * max_seq_length tokens.
+ * errors   TERN_E_ARGUMENT     a text without a mask token; a target of which the tokenizer makes nothing
+ *          TERN_E_UNSUPPORTED  the model has no head for masked language modeling, or the folder does not say what the mask token is
+ *          others as tern_model_embed
+ * matches  transformers.pipeline("fill-mask") */
+TERN_API tern_status tern_model_fill_mask(tern_fills *out, tern_model *model, const tern_text *texts, size_t n_texts,
+                                          const tern_fill_mask_options *options, tern_error *err);
+TERN_API void tern_fills_free(tern_fills *fills);
+/* The token that stands for what is to be filled in, such as "[MASK]"; NULL when it is not known. Owned by the model. */
+TERN_API const char *tern_model_mask_token(const tern_model *model);
+
 /* ---- The hub ------------------------------------------------------------------------------------------------------------------- */
 
 /* How far a download is. What was there already counts as neither. */

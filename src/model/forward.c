@@ -18,8 +18,8 @@ static tern_status check_inputs(const tern_model *model, const tern_forward_inpu
         return TERN_FAIL(err, TERN_E_ARGUMENT, "token_type_ids: the model has no token types; leave them out");
     size_t elements;
     if (!tern__size_multiply((size_t)in->batch, (size_t)in->tokens, &elements) || elements > INT32_MAX)
-        return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: [%lld, %lld] is more than %d tokens", (long long)in->batch, (long long)in->tokens,
-                         INT32_MAX);
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "input_ids: [%lld, %lld] is more than %d tokens", (long long)in->batch,
+                         (long long)in->tokens, INT32_MAX);
     return TERN_OK;
 }
 
@@ -71,14 +71,21 @@ static void unpack(float *data, int64_t width, const tern_forward_inputs *in, in
 
 /* ---- The call ---- */
 
+/* Of Hugging Face's names, and of rows that a caller of tern_model_forward gives. */
+static bool is_public(const tern_folder *folder, int32_t output) {
+    return output < folder->n_outputs && tern__value(folder->program, folder->program->outputs[output].value)->space != TERN_SPACE_PICKS;
+}
+
 const char *tern_model_output_name(const tern_model *model, size_t index) {
-    return index < (size_t)model->folder.n_outputs ? model->folder.program->outputs[index].name : NULL;
+    for (int32_t o = 0; o < model->folder.n_outputs; o++)
+        if (is_public(&model->folder, o) && index-- == 0) return model->folder.program->outputs[o].name;
+    return NULL;
 }
 
 /* Index of an output that callers may name, -1: none. */
 static int32_t find_output(const tern_model *model, const char *name) {
     const int32_t index = tern__program_find_output(model->folder.program, name);
-    return index < model->folder.n_outputs ? index : -1;
+    return index >= 0 && is_public(&model->folder, index) ? index : -1;
 }
 
 int tern_model_output_shape(const tern_model *model, const char *name, int64_t batch, int64_t tokens, int64_t shape[TERN_MAX_RANK]) {
@@ -100,7 +107,8 @@ static tern_status run_packed(tern_model *model, const tern_rows_builder *rows, 
     tern_status status = TERN_OK;
     for (size_t i = 0; i < n_outputs && status == TERN_OK; i++) {
         wanted[i] = (tern_run_output){.output = find_output(model, outputs[i].name), .data = outputs[i].data};
-        if (wanted[i].output < 0) status = TERN_FAIL(err, TERN_E_ARGUMENT, "output \"%.80s\": the model has none of that name", outputs[i].name);
+        if (wanted[i].output < 0)
+            status = TERN_FAIL(err, TERN_E_ARGUMENT, "output \"%.80s\": the model has none of that name", outputs[i].name);
     }
     if (status == TERN_OK) status = tern__model_run(model, &rows->batch, wanted, n_outputs, err);
     for (size_t i = 0; i < n_outputs && status == TERN_OK; i++) {

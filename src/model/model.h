@@ -76,7 +76,7 @@ struct tern_model {
     tern_folder folder;
     tern_arena copies;               /* tensors that had to be aligned */
     tern_tokenizer *tokenizer;       /* NULL: the folder has none */
-    int32_t unk_token_id, mask_token_id; /* -1: not known */
+    int32_t unk_token_id, mask_token_id, pad_token_id; /* -1: not known */
     const tern_device_record *device;
     void *opened;                    /* the device */
     void *compiled;                  /* the program on it */

@@ -1,4 +1,4 @@
-/* special_tokens.c - the ids of named special tokens, which tasks need: what tokenizer_config.json calls "unk_token" and "mask_token", or
+/* special_tokens.c - the ids of named special tokens, which tasks need: what tokenizer_config.json calls "unk_token", "mask_token" and "pad_token", or
  * else special_tokens_map.json.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -33,6 +33,7 @@ tern_status tern__special_tokens_read(tern_model *model, const char *folder, ter
     const tern_status status = load_if_there(&map, folder, "special_tokens_map.json", err);
     const json_t *files[2] = {config, map};
     model->unk_token_id = find_id(model->tokenizer, files, "unk_token");
+    model->pad_token_id = find_id(model->tokenizer, files, "pad_token");
     model->mask_token_id = find_id(model->tokenizer, files, "mask_token");
     json_decref(config);
     json_decref(map);

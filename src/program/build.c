@@ -375,6 +375,12 @@ tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool) {
     return append(program, (tern_node){.op = TERN_OP_POOL, .n_inputs = 1, .inputs = {x}, .pool = pool}, TERN_SPACE_SEQUENCES, width, false);
 }
 
+tern_value tern__take(tern_program *program, tern_value x) {
+    if (!check_value(program, TERN_OP_TAKE, x, false)) return (tern_value){0};
+    const int32_t width = tern__value(program, x)->width;
+    return append(program, (tern_node){.op = TERN_OP_TAKE, .n_inputs = 1, .inputs = {x}}, TERN_SPACE_PICKS, width, false);
+}
+
 tern_value tern__normalize(tern_program *program, tern_value x) {
     if (!check_value(program, TERN_OP_NORMALIZE, x, false)) return (tern_value){0};
     const tern_value_info info = *tern__value(program, x);

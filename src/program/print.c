@@ -4,7 +4,10 @@
 
 #include "base/text_builder.h"
 
-static const char *space_name(tern_space space) { return space == TERN_SPACE_TOKENS ? "tokens" : "sequences"; }
+static const char *space_name(tern_space space) {
+    static const char *const names[TERN_N_SPACES] = {"tokens", "sequences", "picks"};
+    return names[space];
+}
 
 static void print_attributes(tern_text_builder *text, const tern_node *node) {
     static const char *const inputs[] = {"input_ids", "token_type_ids", "position_ids", "columns"};

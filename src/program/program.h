@@ -24,6 +24,7 @@ typedef enum tern_op {
 typedef enum tern_space {
     TERN_SPACE_TOKENS,    /* one row a token; the sequences stand one after the other, without padding */
     TERN_SPACE_SEQUENCES, /* one row a sequence */
+    TERN_SPACE_PICKS,     /* one row a token that the caller picks, such as the masked ones; outputs of it are for tasks */
     TERN_N_SPACES
 } tern_space;
 
@@ -158,6 +159,8 @@ tern_value tern__disentangled_attention(tern_program *program, tern_value q, ter
  * TERN_INPUT_POSITION_IDS below max_positions. */
 tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions);
 tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool);
+/* Rows of tokens at the batch's picks. */
+tern_value tern__take(tern_program *program, tern_value x);
 tern_value tern__normalize(tern_program *program, tern_value x);
 /* Offer `value` to callers under a name. */
 void tern__output(tern_program *program, tern_value value, const char *name, ...) __attribute__((format(printf, 3, 4)));

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "task/sequence_run.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,8 +46,11 @@ void tern__encodings_free(tern_encoding *encodings, size_t n) {
 
 typedef struct sequence {
     const tern_encoding *encoding;
-    size_t index; /* in the caller's order */
+    size_t index;               /* in the caller's order */
+    size_t n_picks, first_pick; /* in its batch */
 } sequence;
+
+#define MAX_PICKS 256 /* of a batch, unless one sequence has more: each may have a row as wide as the vocabulary */
 
 typedef struct batches {
     const tern_sequence_run *run;
@@ -56,7 +58,8 @@ typedef struct batches {
     size_t budget;
     tern_rows_builder rows;
     tern_run_output outputs[TERN_RUN_MAX_OUTPUTS];
-    bool is_per_token[TERN_RUN_MAX_OUTPUTS];
+    int32_t *picks; /* rows; NULL: no output is of picks */
+    tern_space spaces[TERN_RUN_MAX_OUTPUTS];
     size_t widths[TERN_RUN_MAX_OUTPUTS];
 } batches;
 
@@ -66,54 +69,80 @@ static int by_length(const void *left, const void *right) {
     return a->index < b->index ? -1 : 1;
 }
 
+/* What a batch holds. */
+typedef struct batch_size {
+    size_t n_sequences, n_tokens, n_picks;
+} batch_size;
+
 /* Sequences from `first` on that fit the budget together; at least one. */
-static size_t batch_end(const batches *b, size_t first, size_t *n_tokens) {
+static size_t batch_end(const batches *b, size_t first, batch_size *size) {
     size_t end = first;
-    *n_tokens = 0;
+    *size = (batch_size){0};
     do {
-        *n_tokens += b->sequences[end].encoding->n;
+        size->n_tokens += b->sequences[end].encoding->n;
+        size->n_picks += b->sequences[end].n_picks;
         end++;
-    } while (end < b->run->n && *n_tokens + b->sequences[end].encoding->n <= b->budget);
+    } while (end < b->run->n && size->n_tokens + b->sequences[end].encoding->n <= b->budget &&
+             size->n_picks + b->sequences[end].n_picks <= MAX_PICKS);
+    size->n_sequences = end - first;
     return end;
+}
+
+static size_t rows_in(tern_space space, const batch_size *size) {
+    return space == TERN_SPACE_TOKENS ? size->n_tokens : space == TERN_SPACE_PICKS ? size->n_picks : size->n_sequences;
 }
 
 /* Room for the largest batch: the longest sequences come first, so a later batch may hold more of them, but not more tokens. */
 static tern_status allocate(batches *b, tern_error *err) {
     const tern_program *program = b->run->model->folder.program;
-    size_t most_sequences = 0, most_tokens = 0, n_tokens;
+    batch_size most = {0}, size;
     for (size_t first = 0, end; first < b->run->n; first = end) {
-        end = batch_end(b, first, &n_tokens);
-        if (end - first > most_sequences) most_sequences = end - first;
-        if (n_tokens > most_tokens) most_tokens = n_tokens;
+        end = batch_end(b, first, &size);
+        if (size.n_sequences > most.n_sequences) most.n_sequences = size.n_sequences;
+        if (size.n_tokens > most.n_tokens) most.n_tokens = size.n_tokens;
+        if (size.n_picks > most.n_picks) most.n_picks = size.n_picks;
     }
+    b->picks = tern__alloc(most.n_picks, sizeof *b->picks);
+    if (b->picks == NULL) return TERN_FAIL_MEMORY(err, most.n_picks * sizeof *b->picks);
     for (size_t o = 0; o < b->run->n_outputs; o++) {
         const tern_value_info *info = tern__value(program, program->outputs[b->run->outputs[o]].value);
         size_t elements;
-        b->is_per_token[o] = info->space == TERN_SPACE_TOKENS;
+        b->spaces[o] = info->space;
         b->widths[o] = (size_t)info->width;
         b->outputs[o].output = b->run->outputs[o];
-        if (!tern__size_multiply(b->is_per_token[o] ? most_tokens : most_sequences, b->widths[o], &elements))
-            return TERN_FAIL_MEMORY(err, SIZE_MAX);
+        if (!tern__size_multiply(rows_in(info->space, &most), b->widths[o], &elements)) return TERN_FAIL_MEMORY(err, SIZE_MAX);
         b->outputs[o].data = tern__alloc(elements, sizeof(float));
         if (b->outputs[o].data == NULL) return TERN_FAIL_MEMORY(err, elements * sizeof(float));
     }
-    return tern__rows_new(&b->rows, (int64_t)most_sequences, (int64_t)most_tokens, err);
+    return tern__rows_new(&b->rows, (int64_t)most.n_sequences, (int64_t)most.n_tokens, err);
 }
 
 static void fill_rows(batches *b, size_t first, size_t end) {
     const tern_arch_facts *facts = &b->run->model->folder.facts;
+    size_t n_picks = 0;
     tern__rows_clear(&b->rows);
     for (size_t s = first; s < end; s++) {
+        b->sequences[s].first_pick = n_picks;
         const tern_encoding *encoding = b->sequences[s].encoding;
         int64_t n_counted = 0;
         for (size_t i = 0; i < encoding->n; i++) {
             /* A model with one token type, such as RoBERTa, takes pairs too. */
+            if (b->sequences[s].n_picks > 0 && encoding->ids[i] == b->run->pick_id) b->picks[n_picks++] = (int32_t)b->rows.batch.n_tokens;
             const int32_t type = facts->type_vocab_size > 1 ? encoding->type_ids[i] : 0;
             tern__rows_add(&b->rows, encoding->ids[i], type, tern__position_id(facts, encoding->ids[i], (int64_t)i, &n_counted),
                            (int32_t)i);
         }
         tern__rows_end_sequence(&b->rows);
     }
+    b->rows.batch.n_picks = (int64_t)n_picks;
+    b->rows.batch.picks = b->picks;
+}
+
+/* The row of an output at which a sequence's part begins. */
+static size_t first_row(const batches *b, tern_space space, size_t first, size_t s) {
+    return space == TERN_SPACE_TOKENS  ? (size_t)b->rows.row_start[s - first]
+           : space == TERN_SPACE_PICKS ? b->sequences[s].first_pick
+                                       : s - first;
 }
 
 static tern_status run_batch(batches *b, size_t first, size_t end, tern_error *err) {
@@ -122,22 +151,33 @@ static tern_status run_batch(batches *b, size_t first, size_t end, tern_error *e
     TERN_TRY(tern__model_run(run->model, &b->rows.batch, b->outputs, run->n_outputs, err));
     for (size_t s = first; s < end; s++) {
         const float *rows[TERN_RUN_MAX_OUTPUTS];
-        for (size_t o = 0; o < run->n_outputs; o++)
-            rows[o] = b->outputs[o].data + (b->is_per_token[o] ? (size_t)b->rows.row_start[s - first] : s - first) * b->widths[o];
+        for (size_t o = 0; o < run->n_outputs; o++) rows[o] = b->outputs[o].data + first_row(b, b->spaces[o], first, s) * b->widths[o];
         TERN_TRY(run->take(run->context, b->sequences[s].index, rows, err));
     }
     return TERN_OK;
+}
+
+static bool has_picks(const tern_sequence_run *run) {
+    const tern_program *program = run->model->folder.program;
+    for (size_t o = 0; o < run->n_outputs; o++)
+        if (tern__value(program, program->outputs[run->outputs[o]].value)->space == TERN_SPACE_PICKS) return true;
+    return false;
 }
 
 static tern_status run_batches(batches *b, tern_error *err) {
     const tern_sequence_run *run = b->run;
     b->sequences = tern__alloc(run->n, sizeof *b->sequences);
     if (b->sequences == NULL) return TERN_FAIL_MEMORY(err, run->n * sizeof *b->sequences);
-    for (size_t i = 0; i < run->n; i++) b->sequences[i] = (sequence){.encoding = &run->encodings[i], .index = i};
+    const bool picks = has_picks(run);
+    for (size_t i = 0; i < run->n; i++) {
+        b->sequences[i] = (sequence){.encoding = &run->encodings[i], .index = i};
+        for (size_t t = 0; t < run->encodings[i].n && picks; t++) b->sequences[i].n_picks += run->encodings[i].ids[t] == run->pick_id;
+    }
     qsort(b->sequences, run->n, sizeof *b->sequences, by_length);
     TERN_TRY(allocate(b, err));
-    for (size_t first = 0, end, n_tokens; first < run->n; first = end) {
-        end = batch_end(b, first, &n_tokens);
+    batch_size size;
+    for (size_t first = 0, end; first < run->n; first = end) {
+        end = batch_end(b, first, &size);
         TERN_TRY(run_batch(b, first, end, err));
         if (run->progress != NULL && !run->progress(run->user, end, run->n))
             return TERN_FAIL(err, TERN_E_CANCELLED, "stopped after %zu of %zu texts", end, run->n);
@@ -151,6 +191,7 @@ tern_status tern__sequence_run(const tern_sequence_run *run, tern_error *err) {
     const tern_status status = run_batches(&b, err);
     for (size_t o = 0; o < run->n_outputs; o++) free(b.outputs[o].data);
     free(b.sequences);
+    free(b.picks);
     tern__rows_free(&b.rows);
     return status;
 }

@@ -16,10 +16,11 @@ typedef struct tern_sequence_run {
     size_t n;
     int32_t outputs[TERN_RUN_MAX_OUTPUTS]; /* indices into the program's */
     size_t n_outputs;
+    int32_t pick_id;                                         /* outputs of picks: of the tokens with this id */
     size_t max_batch_tokens;                                 /* 0: the default; a longer sequence runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* NULL: none; false stops */
     void *user;
-    /* Called for every sequence once, in any order: rows[o] is its part of output o, one row a token, or one row. */
+    /* Called for every sequence once, in any order: rows[o] is its part of output o, one row a token, a pick, or one row. */
     tern_status (*take)(void *context, size_t sequence, const float *const *rows, tern_error *err);
     void *context;
 } tern_sequence_run;

@@ -40,7 +40,10 @@ typedef struct reference {
 } reference;
 
 static inline size_t reference_rows(const reference *r, tern_value value) {
-    return (size_t)(tern__value(r->program, value)->space == TERN_SPACE_TOKENS ? r->batch->n_tokens : r->batch->n_sequences);
+    const tern_space space = tern__value(r->program, value)->space;
+    return (size_t)(space == TERN_SPACE_TOKENS  ? r->batch->n_tokens
+                    : space == TERN_SPACE_PICKS ? r->batch->n_picks
+                                                : r->batch->n_sequences);
 }
 
 static inline double reference_weight(const reference *r, const tern_node *node, int w, size_t index) {
@@ -278,6 +281,9 @@ static inline void reference_row(const reference *r, const tern_node *node, size
             y[c] = r->y[a][i * n + c] * r->y[b][i * n + c];
             e[c] = r->e[a][i * n + c] * fabs(r->y[b][i * n + c]) + r->e[b][i * n + c] * fabs(r->y[a][i * n + c]) +
                    op_bound[TERN_OP_MULTIPLY] * fabs(y[c]);
+        } else if (node->op == TERN_OP_TAKE) {
+            y[c] = r->y[a][(size_t)r->batch->picks[i] * n + c];
+            e[c] = r->e[a][(size_t)r->batch->picks[i] * n + c];
         } else if (node->op == TERN_OP_SLICE) {
             y[c] = r->y[a][i * n_a + (size_t)node->slice.start + c];
             e[c] = r->e[a][i * n_a + (size_t)node->slice.start + c];

@@ -2,11 +2,16 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/heads.h"
 
-void tern__lm_head_build(tern_program *p, tern_value x, const tern_lm_head *head, const char *output) {
+static tern_value lm_logits(tern_program *p, tern_value x, const tern_lm_head *head) {
     x = tern__linear_bias(p, x, head->embedding_size, head->dense_bias, "%s", head->dense);
     x = tern__activation(p, x, head->activation);
     x = tern__layer_norm_bias(p, x, head->layer_norm_eps, head->norm_bias, "%s", head->norm);
-    tern__output(p, tern__linear_named(p, x, head->vocab_size, head->decoder_weight, head->decoder_bias), "%s", output);
+    return tern__linear_named(p, x, head->vocab_size, head->decoder_weight, head->decoder_bias);
+}
+
+void tern__lm_head_build(tern_program *p, tern_value x, const tern_lm_head *head, const char *output) {
+    tern__output(p, lm_logits(p, x, head), "%s", output);
+    tern__output(p, lm_logits(p, tern__take(p, x), head), "picked_logits");
 }
 
 void tern__classifier_build(tern_program *p, tern_value x, int64_t n_labels, const char *name) {

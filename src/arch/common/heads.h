@@ -17,7 +17,8 @@ typedef struct tern_lm_head {
     const char *decoder_bias;   /* NULL: none */
 } tern_lm_head;
 
-/* "logits" [tokens, vocab_size], or under the name given. */
+/* "logits" [tokens, vocab_size], or under the name given; and "picked_logits" [picks, vocab_size], so that filling masks does not cost the
+ * logits of every token. */
 void tern__lm_head_build(tern_program *p, tern_value x, const tern_lm_head *head, const char *output);
 
 /* "logits" = linear(x): [tokens, n_labels] of tokens, [sequences, n_labels] of pooled rows. */

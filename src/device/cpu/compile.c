@@ -59,7 +59,7 @@ static tern_status check_node(const tern_program *program, const tern_node *node
     if ((unsigned)node->op >= TERN_N_OPS) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: op %d is unknown", (int)node->op);
     for (int32_t w = 0; w < node->n_weights; w++)
         if (node->weights[w] != TERN_NO_WEIGHT) TERN_TRY(check_weight(&program->weights[node->weights[w]], err));
-    if (node->op != TERN_OP_POOL && !is_attention(node->op)) return TERN_OK;
+    if (node->op != TERN_OP_POOL && node->op != TERN_OP_TAKE && !is_attention(node->op)) return TERN_OK;
     for (int32_t i = 0; i < node->n_inputs; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: %s of rows that are not tokens", tern__op_name(node->op));

@@ -85,11 +85,17 @@ static bool lay_out_attention(const tern_cpu_compiled *c, const tern_batch *batc
            reserve(&layout->total, &layout->scratch, n_threads, layout->scratch_bytes);
 }
 
+static tern_rows rows_of(const tern_batch *batch) {
+    return (tern_rows){.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens,
+                                [TERN_SPACE_SEQUENCES] = batch->n_sequences,
+                                [TERN_SPACE_PICKS] = batch->n_picks}};
+}
+
 /* slot_offsets may be NULL. */
 static tern_status lay_out(const tern_cpu_compiled *c, const tern_batch *batch, workspace_layout *layout, size_t *slot_offsets,
                            tern_error *err) {
     const size_t n_threads = (size_t)tern__thread_pool_size(c->device->pool);
-    const tern_rows rows = {.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens, [TERN_SPACE_SEQUENCES] = batch->n_sequences}};
+    const tern_rows rows = rows_of(batch);
     bool fits = true;
     *layout = (workspace_layout){0};
     for (int32_t s = 0; s < c->plan.n_slots && fits; s++) {
@@ -176,6 +182,12 @@ static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y
                            node->pool);
 }
 
+static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
+    const row_view x = view_of(run, node->inputs[0]);
+    for (size_t r = first; r < end; r++)
+        memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
+}
+
 static void rope_rows(const cpu_run *run, const tern_node *node, const float *table, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
     const int32_t *positions = integers_of(run, node->inputs[1]);
@@ -195,6 +207,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
     }
     if (node->op == TERN_OP_POOL) {
         pool_sequences(run, node, y, first, end);
+        return;
+    }
+    if (node->op == TERN_OP_TAKE) {
+        take_rows(run, node, y, first, end);
         return;
     }
     if (node->op == TERN_OP_ROPE) {
@@ -398,7 +414,7 @@ tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_ru
                    .outputs = outputs,
                    .n_outputs = n_outputs,
                    .n_threads = (size_t)tern__thread_pool_size(c->device->pool),
-                   .rows = {.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens, [TERN_SPACE_SEQUENCES] = batch->n_sequences}}};
+                   .rows = rows_of(batch)};
     TERN_TRY(lay_out(c, batch, &run.layout, c->slot_offsets, err));
     TERN_TRY(hold_workspace(c, run.layout.total, err));
     prepare(&run);
