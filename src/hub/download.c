@@ -65,12 +65,13 @@ tern_status tern__hub_fetch_listing(tern_hub_listing *out, const tern_hub_source
     const char *revision = tern__hub_url_quote(arena, source->revision, "");
     const char *url =
         revision ? tern__arena_format(arena, "%s/api/models/%s/revision/%s?blobs=true", source->endpoint, source->repo_id, revision) : NULL;
-    if (!url) return fail_url_memory(err);
+    const char *name = tern__arena_format(arena, "the list of files of %s at %s", source->repo_id, source->endpoint);
+    if (!url || !name) return fail_url_memory(err);
     listing_request listing = {
         .request = {
             .hooks = &listing_hooks, .url = url, .question = question_of(source, NULL), .timeout_s = source->options->etag_timeout_s}};
     tern_status status = tern__hub_client_run(source->client, &listing, sizeof listing, 1, err);
-    if (status == TERN_OK) status = tern__hub_listing_parse(out, listing.bytes, listing.n_bytes, source->repo_id, err);
+    if (status == TERN_OK) status = tern__hub_listing_parse(out, listing.bytes, listing.n_bytes, name, err);
     free(listing.bytes);
     return status;
 }
@@ -150,14 +151,13 @@ typedef struct blob_request {
     bool has_checksum;               /* the etag is one */
     bool is_wrong;                   /* what is kept cannot be continued */
     bool is_first_piece;             /* none has come in this attempt */
-    unsigned n_wrong;                /* whole files with a wrong checksum */
+    unsigned n_wrong;                /* times that something wrong came */
     int64_t n_written, n_shown;      /* bytes in the file, and those that progress knows of */
     tern_sha sha;
 } blob_request;
 
 static tern_status fail_blob(const blob_request *blob, const char *what, int code, tern_error *err) {
-    const char *name = what[0] == 'l' ? blob->lock : blob->incomplete;
-    return TERN_FAIL(err, TERN_E_IO, "%s: cannot be %s: %s", name, what, strerror(code));
+    return TERN_FAIL(err, TERN_E_IO, "%s: cannot be %s: %s", blob->incomplete, what, strerror(code));
 }
 
 static void show_blob(blob_request *blob) {
@@ -260,12 +260,12 @@ static tern_status start_blob(tern_hub_request *request, tern_hub_step *step, te
         blob->is_first_piece = true;
         if (blob->n_written < blob->file->n_bytes) return TERN_OK;
         tern_status status = commit_blob(blob, err);
-        if (status != TERN_OK && blob->n_wrong > 1) return status;
-        if (status != TERN_OK) {
+        if (status == TERN_E_FORMAT && blob->n_wrong < 2) { /* bytes of an earlier run, as a loss of power may leave them */
             blob->is_wrong = false;
             request->from = 0;
             return empty_blob(blob, err);
         }
+        TERN_TRY(status);
     }
     *step = TERN_HUB_DONE;
     return place_blob(blob, err);

@@ -110,6 +110,7 @@ bool tern__hub_matches(const char *pattern, const char *path) {
         if (!*path) return !*pattern;
         if (!*pattern && is_folder && path[-1] == '/') return true;
         const char *next = pattern;
+        size_t n_path = character_bytes(path);
         bool is_taken = false;
         if (*pattern == '?') {
             next++;
@@ -118,11 +119,11 @@ bool tern__hub_matches(const char *pattern, const char *path) {
             is_taken = set_matches(&next, path);
         } else if (*pattern) {
             next += character_bytes(pattern);
-            is_taken = strncmp(pattern, path, (size_t)(next - pattern)) == 0;
+            is_taken = (size_t)(next - pattern) == n_path && memcmp(pattern, path, n_path) == 0;
         }
         if (is_taken) {
             pattern = next;
-            path += character_bytes(path);
+            path += n_path;
         } else if (star) {
             pattern = star;
             star_path += character_bytes(star_path);

@@ -3,6 +3,7 @@
 SPDX-License-Identifier: Apache-2.0
 """
 import ctypes
+import functools
 import os
 
 
@@ -31,6 +32,16 @@ class EncodingArrays(ctypes.Structure):
                 ("sequence_ids", ctypes.POINTER(ctypes.c_int32)), ("overflowing", ctypes.c_void_p), ("n_overflowing", ctypes.c_size_t)]
 
 
+def tokens_of(arrays, n):
+    """They lie one after the other, each with a NUL behind it; a token itself may hold NULs."""
+    first, end = arrays.tokens[0], arrays.tokens[n]
+    tokens = ctypes.string_at(first, end - first).decode().split("\0")[:-1]
+    if len(tokens) == n:
+        return tokens
+    places = arrays.tokens[:n + 1]
+    return [ctypes.string_at(a, b - a - 1).decode() for a, b in zip(places, places[1:])]
+
+
 class Encoding:
     """As tokenizers.Encoding, copied out of the library's memory."""
 
@@ -40,8 +51,7 @@ class Encoding:
         self.special_tokens_mask = arrays.special_tokens_mask[:n]
         flat = arrays.offsets[:2 * n]
         self.offsets = list(zip(flat[::2], flat[1::2]))
-        tokens = arrays.tokens[:n + 1] if arrays.tokens else None
-        self.tokens = tokens and [ctypes.string_at(a, b - a - 1).decode() for a, b in zip(tokens, tokens[1:])]
+        self.tokens = tokens_of(arrays, n) if arrays.tokens else None
         self.word_ids, self.sequence_ids = ([None if i < 0 else i for i in array[:n]] if array else None
                                             for array in (arrays.word_ids, arrays.sequence_ids))
         pieces = ctypes.cast(arrays.overflowing, ctypes.POINTER(EncodingArrays))
@@ -59,6 +69,7 @@ class TernError(Exception):
         self.code = error.code
 
 
+@functools.cache
 def load_library():
     lib = ctypes.CDLL(os.environ["TERN_LIBRARY"])
     lib.tern_tokenizer_encode.argtypes = [ctypes.POINTER(EncodingArrays), ctypes.c_void_p, Text, ctypes.POINTER(Text),

@@ -206,6 +206,32 @@ static tern_status use_stages(int threads, tern_error *err) {
     return status;
 }
 
+/* A text through a tokenizer that has nothing of BERT's, and back. */
+static tern_status use_other_tokenizer(const char *name, tern_error *err) {
+    static const char text[] = " Hello, \xC3\xA9t\xC3\xA9 12\xE4\xB8\xAD\xEF\xAC\x81 it's[M]  \xF0\x9F\x98\x80\ttoo ";
+    tern_encode_options options = tern_encode_options_default();
+    options.with_tokens = options.with_word_ids = true;
+    tern_tokenizer *tokenizer;
+    TERN_TRY(tern_tokenizer_load(&tokenizer, in_folder(name).text, err));
+    tern_encoding encoding;
+    tern_status status = tern_tokenizer_encode(&encoding, tokenizer, (tern_text){text, sizeof text - 1}, NULL, &options, err);
+    if (status == TERN_OK) {
+        char *decoded;
+        if (encoding.n < 5) wrong = "the encoding has few tokens";
+        status = tern_tokenizer_decode(&decoded, NULL, tokenizer, encoding.ids, encoding.n, false, err);
+        if (status == TERN_OK) tern_free(decoded);
+        tern_encoding_free(&encoding);
+    }
+    tern_tokenizer_free(tokenizer);
+    return status;
+}
+
+static tern_status use_byte_level_bpe(tern_error *err) { return use_other_tokenizer("bpe", err); }
+
+static tern_status use_unigram(tern_error *err) { return use_other_tokenizer("unigram", err); }
+
+static tern_status use_word_level(tern_error *err) { return use_other_tokenizer("word-level", err); }
+
 static tern_status use_stages_alone(tern_error *err) { return use_stages(1, err); }
 
 static tern_status use_stages_threaded(tern_error *err) { return use_stages(2, err); }
@@ -346,6 +372,9 @@ static const scenario scenarios[] = {
     {"vocab.txt: load, encode, decode", use_vocab_txt},
     {"tokenizer.json: every post-processor and decoder, a batch with 1 thread", use_stages_alone},
     {"tokenizer.json: every post-processor and decoder, a batch with 2 threads", use_stages_threaded},
+    {"tokenizer.json: byte-level BPE", use_byte_level_bpe},
+    {"tokenizer.json: Unigram with bytes", use_unigram},
+    {"tokenizer.json: WordLevel, every normalizer and pre-tokenizer", use_word_level},
     {"load report", make_load_report},
     {"model: load, forward, embed, dump with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
@@ -609,6 +638,42 @@ static const char stages_json[] =
     "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[U]\", \"continuing_subword_prefix\": \"\","
     " \"max_input_chars_per_word\": 100, \"vocab\": {\"[U]\": 0, \"[S]\": 1, \"a\": 2, \"b\": 3, \"c\": 4, \"d\": 5, \"e\": 6, \",\": 7}}}";
 
+#define ADDED_TOKEN                                                                                                                        \
+    "\"added_tokens\": [{\"id\": 0, \"content\": \"[M]\", \"single_word\": false, \"lstrip\": false, \"rstrip\": true,"                    \
+    " \"normalized\": true, \"special\": true}],"
+
+static const char bpe_json[] =
+    "{\"version\": \"1.0\", " ADDED_TOKEN
+    "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\d{1,2}|,\"},"
+    " \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true,"
+    " \"use_regex\": true}]}, \"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"H\", 0], \"sep\": [\"e\", 1],"
+    " \"trim_offsets\": true, \"add_prefix_space\": true}, \"decoder\": {\"type\": \"ByteLevel\"},"
+    "\"model\": {\"type\": \"BPE\", \"unk_token\": \"H\", \"fuse_unk\": true, \"byte_fallback\": false, \"vocab\": {\"H\": 0, \"e\": 1,"
+    " \"l\": 2, \"o\": 3, \"\xC4\xA0\": 4, \"ll\": 5, \"He\": 6, \"llo\": 7, \"\xC4\xA0He\": 8, \"t\": 9},"
+    " \"merges\": [\"l l\", \"H e\", \"ll o\", \"\xC4\xA0 He\"]}}";
+
+static const char unigram_json[] =
+    "{\"version\": \"1.0\", " ADDED_TOKEN
+    "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKC\"}, {\"type\": \"Replace\","
+    " \"pattern\": {\"Regex\": \" {2,}\"}, \"content\": \" \"}]}, \"pre_tokenizer\": {\"type\": \"Metaspace\","
+    " \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"always\", \"split\": true}, \"decoder\": {\"type\": \"Metaspace\","
+    " \"replacement\": \"\xE2\x96\x81\"}, \"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"byte_fallback\": true, \"vocab\": ["
+    "[\"<unk>\", 0], [\"\xE2\x96\x81\", -1.5], [\"Hello\", -2.5], [\"l\", -3], [\"fi\", -3.25], [\"t\", -1e1], [\"<0xE4>\", -4],"
+    " [\"<0xB8>\", -4], [\"<0xAD>\", -4]]}}";
+
+static const char word_level_json[] =
+    "{\"version\": \"1.0\", " ADDED_TOKEN
+    "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFD\"}, {\"type\": \"StripAccents\"}, {\"type\": \"NFC\"},"
+    " {\"type\": \"Nmt\"}, {\"type\": \"Lowercase\"}, {\"type\": \"Strip\", \"strip_left\": true, \"strip_right\": true},"
+    " {\"type\": \"Prepend\", \"prepend\": \"_\"}, {\"type\": \"NFKD\"}, {\"type\": \"Replace\", \"pattern\": {\"String\": \"_\"},"
+    " \"content\": \"a \"}]}, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"WhitespaceSplit\"},"
+    " {\"type\": \"Punctuation\", \"behavior\": \"Isolated\"}, {\"type\": \"Digits\", \"individual_digits\": true},"
+    " {\"type\": \"UnicodeScripts\"}, {\"type\": \"CharDelimiterSplit\", \"delimiter\": \"x\"}, {\"type\": \"Whitespace\"},"
+    " {\"type\": \"FixedLength\", \"length\": 3}, {\"type\": \"Split\", \"pattern\": {\"String\": \"l\"}, \"behavior\":"
+    " \"MergedWithPrevious\", \"invert\": false}, {\"type\": \"Metaspace\", \"replacement\": \"_\", \"prepend_scheme\": \"first\"}]},"
+    "\"decoder\": {\"type\": \"BPEDecoder\", \"suffix\": \"l\"}, \"model\": {\"type\": \"WordLevel\", \"unk_token\": \"a\","
+    " \"vocab\": {\"a\": 0, \"hel\": 1, \"lo\": 2, \"ete\": 3}}}";
+
 /* tiny/ as sentence-transformers has it. */
 static void make_modules(void) {
     static const char modules[] =
@@ -658,6 +723,12 @@ static int set_up(void **state) {
     write_text("tokenizer/tokenizer.json", tokenizer_json);
     assert_int_equal(mkdir(in_folder("stages").text, 0755), 0);
     write_text("stages/tokenizer.json", stages_json);
+    assert_int_equal(mkdir(in_folder("bpe").text, 0755), 0);
+    write_text("bpe/tokenizer.json", bpe_json);
+    assert_int_equal(mkdir(in_folder("unigram").text, 0755), 0);
+    write_text("unigram/tokenizer.json", unigram_json);
+    assert_int_equal(mkdir(in_folder("word-level").text, 0755), 0);
+    write_text("word-level/tokenizer.json", word_level_json);
     make_modules();
     make_words();
     make_sharded("sharded", true);

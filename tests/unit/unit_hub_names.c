@@ -127,6 +127,8 @@ static void test_patterns(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (tern__hub_matches(cases[i].pattern, cases[i].path) != cases[i].matches)
             fail_msg("\"%s\" and \"%s\": expected %d", cases[i].pattern, cases[i].path, cases[i].matches);
+    assert_false(tern__hub_matches("\xC3", "\xC3\xA9")); /* half a character is not a character */
+    assert_false(tern__hub_matches("\xFF\xFF", "\xFF\xAB\xFF"));
     char pattern[201], path[1001];
     for (size_t i = 0; i < 200; i++) pattern[i] = i % 2 ? 'a' : '*';
     pattern[200] = '\0';

@@ -213,7 +213,7 @@ static double power_of_ten(int n) {
     static const double exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (n < (int)(sizeof exact / sizeof *exact)) return exact[n];
-    char text[8]; /* without a point, so that the locale does not matter */
+    char text[16]; /* without a point, so that the locale does not matter */
     snprintf(text, sizeof text, "1e%d", n);
     return strtod(text, NULL);
 }

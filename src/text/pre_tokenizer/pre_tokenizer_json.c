@@ -81,14 +81,6 @@ static void set_flag_action(tern_stage *stage, unsigned flag, tern_split_action 
         if (flags & flag) stage->action_of_flags[flags] = (unsigned char)action;
 }
 
-/* A stage of classes, once its actions are set. */
-static void finish_classes(tern_stage *stage) {
-    stage->split = tern__split_classes;
-    for (unsigned byte = 0; byte < 256; byte++)
-        stage->ascii[byte] = byte < 0x80 ? stage->action_of_flags[tern__character_flags(byte)] : TERN_ACTION_NOT_ASCII;
-    if (stage->delimiter < 0x80) stage->ascii[stage->delimiter] = (unsigned char)stage->delimiter_action;
-}
-
 /* The readers of the types: `stage` is new. */
 typedef tern_status read_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err);
 
@@ -96,7 +88,7 @@ static tern_status read_bert(tern_stage *stage, const json_t *json, tern_json_pl
     (void)json, (void)place, (void)err;
     set_flag_action(stage, TERN_CHARACTER_PUNCTUATION, TERN_ACTION_ISOLATE);
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
-    finish_classes(stage);
+    tern__split_classes_set(stage);
     return TERN_OK;
 }
 
@@ -105,14 +97,14 @@ static tern_status read_whitespace(tern_stage *stage, const json_t *json, tern_j
     memset(stage->action_of_flags, TERN_ACTION_OTHER_RUN, sizeof stage->action_of_flags);
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
     set_flag_action(stage, TERN_CHARACTER_WORD, TERN_ACTION_RUN);
-    finish_classes(stage);
+    tern__split_classes_set(stage);
     return TERN_OK;
 }
 
 static tern_status read_whitespace_split(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     (void)json, (void)place, (void)err;
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
-    finish_classes(stage);
+    tern__split_classes_set(stage);
     return TERN_OK;
 }
 
@@ -120,7 +112,7 @@ static tern_status read_punctuation(tern_stage *stage, const json_t *json, tern_
     tern_split_behavior behavior = TERN_SPLIT_ISOLATED;
     if (json_object_get(json, "behavior")) TERN_TRY(read_behavior(&behavior, json, place, err));
     set_flag_action(stage, TERN_CHARACTER_PUNCTUATION, action_of(behavior));
-    finish_classes(stage);
+    tern__split_classes_set(stage);
     return TERN_OK;
 }
 
@@ -128,7 +120,7 @@ static tern_status read_digits(tern_stage *stage, const json_t *json, tern_json_
     bool individual_digits = false;
     TERN_TRY(tern__json_bool(&individual_digits, json, "individual_digits", place, err));
     set_flag_action(stage, TERN_CHARACTER_NUMERIC, individual_digits ? TERN_ACTION_ISOLATE : TERN_ACTION_OTHER_RUN);
-    finish_classes(stage);
+    tern__split_classes_set(stage);
     return TERN_OK;
 }
 
@@ -136,7 +128,7 @@ static void set_delimiter(tern_stage *stage, tern_text character, tern_split_beh
     size_t length;
     stage->delimiter = tern__utf8_decode((const unsigned char *)character.data, &length);
     stage->delimiter_action = action_of(behavior);
-    finish_classes(stage);
+    tern__split_classes_set(stage);
 }
 
 static tern_status read_delimiter(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
@@ -160,8 +152,11 @@ static tern_status read_split(tern_stage *stage, const json_t *json, tern_json_p
         }
     } else if (json_is_string(json_object_get(pattern, "Regex"))) {
         TERN_TRY(tern__json_text(&text, pattern, "Regex", place, err));
-        stage->split = tern__split_find_known(text, stage->behavior, stage->invert);
-        if (stage->split) return TERN_OK;
+        tern_stage_split *known = tern__split_find_known(text, stage->behavior, stage->invert);
+        if (known) {
+            tern__split_known_set(stage, known);
+            return TERN_OK;
+        }
     }
     stage->split = tern__split_pattern;
     return tern__pattern_read(&stage->pattern, pattern, place, err);
@@ -220,7 +215,7 @@ static tern_status read_byte_level(tern_pre_tokenizer *out, const json_t *json, 
         stage->n_replacement = 1;
         stage->rewrite = tern__rewrite_metaspace;
     }
-    if (use_regex) add_stage(out)->split = tern__split_gpt2;
+    if (use_regex) tern__split_known_set(add_stage(out), tern__split_gpt2);
     tern_stage *mapping = add_stage(out);
     mapping->rewrite = tern__rewrite_byte_level;
     mapping->is_byte_level = true;

@@ -39,9 +39,14 @@ typedef enum tern_split_action {
 
 typedef enum tern_prepend_scheme { TERN_PREPEND_ALWAYS, TERN_PREPEND_FIRST, TERN_PREPEND_NEVER } tern_prepend_scheme;
 
+/* Classes of bytes that a block is read by, see blocks.h. */
+#define TERN_STAGE_MAX_CLASSES 6
+
 struct tern_pre_tokenizer_stage {
     tern_stage_split *split;     /* NULL: it writes a new text */
     tern_stage_rewrite *rewrite; /* with both NULL, nothing is done */
+
+    uint64_t class_bits[256]; /* bit 8 k: the byte is of class k; bit 8 TERN_STAGE_MAX_CLASSES: it is not ASCII */
 
     unsigned char ascii[256];           /* split by classes: tern_split_action of a byte */
     unsigned char action_of_flags[256]; /* of a tern_character_flag set */
@@ -64,12 +69,14 @@ struct tern_pre_tokenizer_stage {
 
 /* split_classes.c */
 tern_stage_split tern__split_classes;
+void tern__split_classes_set(tern_stage *stage); /* to be called when the actions are set */
 /* split_pattern.c */
 tern_stage_split tern__split_pattern;
 /* split_scripts.c */
 tern_stage_split tern__split_scripts, tern__split_length;
 /* split_known.c: the patterns that most checkpoints have. A Split by one of them, its matches kept one by one. */
 tern_stage_split tern__split_gpt2, tern__split_cl100k, tern__split_qwen2, tern__split_clip, tern__split_o200k;
+void tern__split_known_set(tern_stage *stage, tern_stage_split *split);
 /* NULL: not one of them. */
 tern_stage_split *tern__split_find_known(tern_text pattern, tern_split_behavior behavior, bool invert);
 /* rewrite.c */
