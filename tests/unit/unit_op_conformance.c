@@ -147,6 +147,10 @@ static tern_program *build(const op_case *c) {
     case TERN_OP_SLICE:
         tern__output(p, tern__slice(p, a, c->width / 3, (c->width + 1) / 2), "y");
         break;
+    case TERN_OP_TAKE: /* and what follows it works on picks */
+        tern__output(p, tern__take(p, a), "y");
+        tern__output(p, tern__linear(p, tern__take(p, a), c->out, "linear"), "of picks");
+        break;
     case TERN_OP_POOL:
         tern__output(p, tern__pool(p, a, c->pool), "y");
         break;
@@ -277,8 +281,12 @@ static void run_case(const op_case *c) {
     for (int64_t s = 0; s < c->n_sequences; s++)
         for (int64_t i = c->lengths[s]; i < c->lengths[s + 1]; i++) /* with holes after every fifth token of every second sequence */
             columns[i] = (int32_t)(i - c->lengths[s] + (s % 2 == 1 ? (i - c->lengths[s]) / 5 * 3 : 0));
-    const tern_batch batch = {
-        .n_sequences = c->n_sequences, .n_tokens = (int64_t)n_tokens, .row_start = c->lengths, .inputs = {ids, ids, ids, columns}};
+    const tern_batch batch = {.n_sequences = c->n_sequences,
+                              .n_tokens = (int64_t)n_tokens,
+                              .row_start = c->lengths,
+                              .inputs = {ids, ids, ids, columns},
+                              .n_picks = (int64_t)(n_tokens + 1) / 2,
+                              .picks = ids}; /* from the last row backwards */
     tern_program *core = build(c), *fused = build(c);
     bind_weights(core, c);
     for (int32_t w = 0; w < core->n_weights; w++) {
@@ -324,8 +332,8 @@ static void run_shapes(op_case c) {
 
 static void test_row_ops(void **state) {
     (void)state;
-    static const tern_op ops[] = {TERN_OP_ADD,   TERN_OP_MULTIPLY, TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM,
-                                  TERN_OP_SLICE, TERN_OP_NORMALIZE};
+    static const tern_op ops[] = {TERN_OP_ADD,   TERN_OP_MULTIPLY,  TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM,
+                                  TERN_OP_SLICE, TERN_OP_NORMALIZE, TERN_OP_TAKE};
     for (size_t o = 0; o < COUNT(ops); o++) run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
     for (size_t d = 0; d < COUNT(dtypes); d++) {
         run_shapes((op_case){.op = TERN_OP_EMBEDDING, .dtype = dtypes[d]});
