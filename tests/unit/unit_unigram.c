@@ -156,7 +156,12 @@ static void test_trie(void **state) {
         }
         assert_true(tern__vocabulary_index(&vocabulary, &repeated));
         assert_int_not_equal(repeated, SIZE_MAX);
-        assert_int_equal(tern__piece_trie_build(&trie, &vocabulary, &err), TERN_OK);
+        double *scores = calloc(N_PIECES, sizeof *scores);
+        uint64_t *whole = calloc(N_PIECES / 64 + 1, sizeof *whole);
+        assert_true(scores && whole);
+        assert_int_equal(tern__piece_trie_build(&trie, &vocabulary, scores, whole, &err), TERN_OK);
+        free(scores);
+        free(whole);
         for (uint32_t i = 0; i < N_PIECES; i++) {
             const tern_vocabulary_entry *entry = &vocabulary.entries[i];
             const char *text = tern__vocabulary_string(&vocabulary, entry);

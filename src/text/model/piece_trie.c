@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/model/piece_trie.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,9 @@ typedef struct tern_trie_block {
 typedef struct tern_trie_builder {
     tern_piece_trie *trie;
     const tern_vocabulary *vocabulary;
+    const double *scores;
+    uint64_t *whole;
+    double best_by_first[256];    /* the best score of the pieces that start with a byte */
     tern_trie_key *keys, *sorted; /* [n] each */
     tern_trie_block open[OPEN_MAX];
     size_t n_open;
@@ -116,7 +120,8 @@ static bool place_children(tern_trie_builder *builder, const unsigned char *labe
 typedef struct tern_trie_range {
     size_t start, end;
     size_t depth;
-    size_t node; /* SIZE_MAX: the root, which is no node */
+    size_t node;  /* SIZE_MAX: the root, which is no node */
+    double bound; /* no text of theirs that is cut where a piece ends among those bytes scores more; see is_whole */
 } tern_trie_range;
 
 /* The children of a node: the bytes, and where the keys of each start; starts[n] is the end. */
@@ -172,6 +177,12 @@ static void find_children(tern_trie_children *out, tern_trie_builder *builder, s
     out->starts[out->n] = end;
 }
 
+/* Cut into pieces, a text's first one is a piece that it starts with, and all others together score no more than the best that starts with
+ * the byte behind. (Sums are rounded, but rounding keeps their order.) */
+static void mark_whole(tern_trie_builder *builder, uint32_t value, double bound) {
+    if (builder->scores[value - 1] > bound) builder->whole[(value - 1) / 64] |= UINT64_C(1) << (value - 1) % 64;
+}
+
 /* Take out the keys that end here; the last of them is the node's. Returns where the others start. */
 static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *range) {
     tern_trie_key *keys = builder->keys;
@@ -184,7 +195,10 @@ static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *rang
             value = keys[i].value;
         }
     }
-    if (value) builder->trie->nodes[range->node].fields |= value << TERN_TRIE_VALUE_SHIFT;
+    if (value) {
+        builder->trie->nodes[range->node].fields |= value << TERN_TRIE_VALUE_SHIFT;
+        mark_whole(builder, value, range->bound);
+    }
     return first;
 }
 
@@ -209,7 +223,7 @@ static void set_tail(tern_trie_builder *builder, const tern_trie_key *key, size_
 
 static bool build(tern_trie_builder *builder, size_t n_keys) {
     tern_trie_children children;
-    tern_trie_range *ranges = NULL, range = {.start = 0, .end = n_keys, .node = SIZE_MAX};
+    tern_trie_range *ranges = NULL, range = {.start = 0, .end = n_keys, .node = SIZE_MAX, .bound = -INFINITY};
     size_t n = 0, capacity = 0;
     bool is_done = n_keys == 0 || tern__grow(&ranges, &capacity, 1, sizeof *ranges);
     if (is_done && n_keys > 0) ranges[n++] = range;
@@ -219,36 +233,47 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
         if (start == range.end) continue;
         if (range.end - start == 1 && start == range.start && range.depth > 0) {
             set_tail(builder, &builder->keys[start], range.depth, range.node);
+            mark_whole(builder, builder->keys[start].value, range.bound);
             continue;
         }
-        uint32_t link;
+        uint32_t link, value = range.depth > 0 ? builder->trie->nodes[range.node].fields >> TERN_TRIE_VALUE_SHIFT : 0;
         find_children(&children, builder, start, range.end, range.depth);
         is_done = set_children(builder, range.node, children.labels, children.n, &link) &&
                   tern__grow(&ranges, &capacity, n + children.n, sizeof *ranges);
-        for (unsigned i = children.n; i-- > 0 && is_done;)
-            ranges[n++] = (tern_trie_range){
-                .start = children.starts[i], .end = children.starts[i + 1], .depth = range.depth + 1, .node = link ^ children.labels[i]};
+        for (unsigned i = children.n; i-- > 0 && is_done;) {
+            tern_trie_range *child = &ranges[n++];
+            *child = (tern_trie_range){.start = children.starts[i], .end = children.starts[i + 1], .bound = range.bound};
+            child->depth = range.depth + 1;
+            child->node = link ^ children.labels[i];
+            double cut = value ? builder->scores[value - 1] + builder->best_by_first[children.labels[i]] : -INFINITY;
+            if (cut > child->bound) child->bound = cut;
+        }
     }
     free(ranges);
     return is_done;
 }
 
-tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err) {
+tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, const double *scores, uint64_t *whole,
+                                   tern_error *err) {
     size_t n = vocabulary->n_entries, n_keys = 0;
     if (n > TERN_TRIE_MAX_PIECES)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a Unigram model of %zu pieces is not supported; at most %zu are", n,
                          TERN_TRIE_MAX_PIECES);
     tern_trie_builder builder = {.trie = out,
                                  .vocabulary = vocabulary,
+                                 .scores = scores,
+                                 .whole = whole,
                                  .keys = tern__alloc(n, sizeof *builder.keys),
                                  .sorted = tern__alloc(n, sizeof *builder.keys)};
     bool is_done = builder.keys && builder.sorted;
+    for (unsigned byte = 0; byte < 256; byte++) builder.best_by_first[byte] = -INFINITY;
     for (size_t i = 0; i < n && is_done; i++) {
         const tern_vocabulary_entry *entry = &vocabulary->entries[i];
         if (entry->n_bytes == 0) continue;
         tern_trie_key *key = &builder.keys[n_keys++];
         *key = (tern_trie_key){.value = (uint32_t)i + 1, .n_bytes = entry->n_bytes};
         memcpy(key->head, tern__vocabulary_string(vocabulary, entry), entry->n_bytes < HEAD ? entry->n_bytes : HEAD);
+        if (scores[i] > builder.best_by_first[key->head[0]]) builder.best_by_first[key->head[0]] = scores[i];
     }
     is_done = is_done && open_block(&builder) && build(&builder, n_keys);
     free(builder.keys);

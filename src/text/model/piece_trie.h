@@ -32,8 +32,11 @@ typedef struct tern_piece_trie {
     uint32_t root_link;
 } tern_piece_trie;
 
-/* All strings of the vocabulary but the empty one; a piece that is there twice has the later index. */
-tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, tern_error *err);
+/* All strings of the vocabulary but the empty one; a piece that is there twice has the later index.
+ * scores  [n_entries], of the pieces, none above 0
+ * whole   [n_entries / 64 + 1], zeroed: a bit is set for each piece that scores more than any two or more pieces that make up its text */
+tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *vocabulary, const double *scores, uint64_t *whole,
+                                   tern_error *err);
 void tern__piece_trie_free(tern_piece_trie *trie);
 
 /* Whether `text` goes on with the rest of a tail's piece, whose first `depth` bytes have been read; *n_rest is its length. */

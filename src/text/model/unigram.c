@@ -19,41 +19,61 @@
 void tern__unigram_free(tern_unigram *unigram) {
     tern__piece_trie_free(&unigram->trie);
     free(unigram->scores);
+    free(unigram->whole);
     *unigram = (tern_unigram){0};
 }
 
-tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, tern_model_tables *tables,
-                               const char *file, tern_error *err) {
+static tern_status read_fields(tern_unigram *out, const json_t *json, size_t n_pieces, const char *file, tern_error *err) {
     tern_json_place place = {.file = file, .part = "model", .type = "Unigram"};
     const json_t *unk_id = json_object_get(json, "unk_id"), *byte_fallback = json_object_get(json, "byte_fallback");
-    out->vocabulary = vocabulary;
     out->unk_id = -1;
     if (unk_id && !json_is_null(unk_id)) {
         TERN_TRY(tern__json_id(&out->unk_id, json, "unk_id", place, err));
-        if ((size_t)out->unk_id >= vocabulary->n_entries)
+        if ((size_t)out->unk_id >= n_pieces)
             return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: unk_id is %d, but there are %zu pieces", file, (int)out->unk_id,
-                             vocabulary->n_entries);
+                             n_pieces);
     }
-    if (byte_fallback && !json_is_null(byte_fallback)) TERN_TRY(tern__json_bool(&out->byte_fallback, json, "byte_fallback", place, err));
-    if (tables->n_scores != vocabulary->n_entries)
-        return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: %zu pieces, but %zu scores", file, vocabulary->n_entries,
-                         tables->n_scores);
+    if (byte_fallback && !json_is_null(byte_fallback)) return tern__json_bool(&out->byte_fallback, json, "byte_fallback", place, err);
+    return TERN_OK;
+}
+
+/* *highest: the highest score. */
+static tern_status take_scores(tern_unigram *out, tern_model_tables *tables, size_t n_pieces, double *highest, const char *file,
+                               tern_error *err) {
     double lowest = INFINITY;
-    for (size_t i = 0; i < tables->n_scores; i++) {
+    *highest = -INFINITY;
+    if (tables->n_scores != n_pieces)
+        return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: %zu pieces, but %zu scores", file, n_pieces, tables->n_scores);
+    for (size_t i = 0; i < n_pieces; i++) {
         if (!isfinite(tables->scores[i])) return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: a score is no finite number", file);
         if (tables->scores[i] < lowest) lowest = tables->scores[i];
+        if (tables->scores[i] > *highest) *highest = tables->scores[i];
     }
     out->unk_score = lowest - UNK_PENALTY;
     out->scores = tables->scores;
     tables->scores = NULL;
     tables->n_scores = tables->scores_capacity = 0;
+    return TERN_OK;
+}
+
+tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, tern_model_tables *tables,
+                               const char *file, tern_error *err) {
+    size_t n = vocabulary->n_entries, n_words = n / 64 + 1;
+    double highest;
+    out->vocabulary = vocabulary;
+    TERN_TRY(read_fields(out, json, n, file, err));
+    TERN_TRY(take_scores(out, tables, n, &highest, file, err));
     for (unsigned byte = 0; byte < 256; byte++) {
         char name[8];
-        int n = snprintf(name, sizeof name, "<0x%02X>", byte);
-        const tern_vocabulary_entry *entry = tern__vocabulary_find(vocabulary, name, (size_t)n);
+        int n_name = snprintf(name, sizeof name, "<0x%02X>", byte);
+        const tern_vocabulary_entry *entry = tern__vocabulary_find(vocabulary, name, (size_t)n_name);
         out->fallback_ids[byte] = entry ? entry->id : -1;
     }
-    return tern__piece_trie_build(&out->trie, vocabulary, err);
+    if (!(out->whole = tern__alloc_zero(n_words, sizeof *out->whole))) return TERN_FAIL_MEMORY(err, n_words * sizeof *out->whole);
+    TERN_TRY(tern__piece_trie_build(&out->trie, vocabulary, out->scores, out->whole, err));
+    if (highest > 0 || out->unk_id < 0) memset(out->whole, 0, n_words * sizeof *out->whole);
+    else out->whole[out->unk_id / 64] &= ~(UINT64_C(1) << out->unk_id % 64); /* it joins with others */
+    return TERN_OK;
 }
 
 /* A word on its way. Nodes are those of bytes `first` and later, as far as `reached`. */
@@ -134,26 +154,33 @@ static inline void relax(tern_unigram_run *run, uint32_t start, uint32_t end, do
 /* All pieces that start at the character [start, start + n_bytes), which is unknown when none is the character itself. */
 static tern_status add_pieces(tern_unigram_run *run, uint32_t start, uint32_t n_bytes) {
     const tern_unigram *unigram = run->unigram;
-    double score = run->scratch->nodes[start - run->first].score;
-    uint32_t link = unigram->trie.root_link;
+    const tern_trie_node *trie = unigram->trie.nodes;
+    const unsigned char *bytes = run->bytes;
+    tern_unigram_node *nodes = run->scratch->nodes;
+    uint32_t first = run->first;
+    double score = nodes[start - first].score;
+    uint32_t link = unigram->trie.root_link, reached = run->reached, word_end = run->word.end;
     bool is_known = false;
-    for (uint32_t at = start; at < run->word.end;) {
-        tern_trie_node node = unigram->trie.nodes[link ^ run->bytes[at]];
-        if ((node.fields & TERN_TRIE_LABEL) != run->bytes[at] + 1u) break;
+    for (uint32_t at = start; at < word_end;) {
+        tern_trie_node node = trie[link ^ bytes[at]];
+        if ((node.fields & TERN_TRIE_LABEL) != bytes[at] + 1u) break;
         at++;
         uint32_t value = node.fields >> TERN_TRIE_VALUE_SHIFT;
+        link = node.link;
+        if (value == 0) continue;
         if (node.fields & TERN_TRIE_TAIL) {
             size_t n_rest;
-            if (!tern__trie_match_tail(node, unigram->vocabulary, at - start, run->bytes + at, run->word.end - at, &n_rest)) break;
+            if (!tern__trie_match_tail(node, unigram->vocabulary, at - start, bytes + at, word_end - at, &n_rest)) break;
             at += (uint32_t)n_rest;
         }
-        if (value) {
-            relax(run, start, at, score + unigram->scores[value - 1], (int32_t)value - 1);
-            is_known |= at - start == n_bytes;
-        }
+        double sum = score + unigram->scores[value - 1];
+        while (reached < at) nodes[++reached - first].start = NONE;
+        tern_unigram_node *end = &nodes[at - first];
+        if (end->start == NONE || sum > end->score) *end = (tern_unigram_node){.score = sum, .start = start, .id = (int32_t)value - 1};
+        is_known |= at - start == n_bytes;
         if (node.fields & TERN_TRIE_TAIL) break;
-        link = node.link;
     }
+    run->reached = reached;
     if (is_known) return TERN_OK;
     uint32_t end = start + n_bytes;
     score += unigram->unk_score;
@@ -164,14 +191,35 @@ static tern_status add_pieces(tern_unigram_run *run, uint32_t start, uint32_t n_
     return TERN_OK;
 }
 
+/* The piece that the whole word is, when that is the best way; -1: it has to be found. */
+static int32_t find_whole(const tern_unigram *unigram, const unsigned char *bytes, tern_span word) {
+    const tern_trie_node *nodes = unigram->trie.nodes;
+    uint32_t link = unigram->trie.root_link, at = word.start;
+    tern_trie_node node;
+    do {
+        node = nodes[link ^ bytes[at]];
+        if ((node.fields & TERN_TRIE_LABEL) != bytes[at] + 1u) return -1;
+        at++;
+        link = node.link;
+    } while (at < word.end && !(node.fields & TERN_TRIE_TAIL));
+    if (node.fields & TERN_TRIE_TAIL) {
+        size_t n_rest, n_left = word.end - at;
+        if (n_left == 0 || !tern__trie_match_tail(node, unigram->vocabulary, at - word.start, bytes + at, n_left, &n_rest) ||
+            n_rest != n_left)
+            return -1;
+    }
+    uint32_t value = node.fields >> TERN_TRIE_VALUE_SHIFT;
+    return value && unigram->whole[(value - 1) / 64] >> (value - 1) % 64 & 1 ? (int32_t)value - 1 : -1;
+}
+
 static tern_status tokenize_word(tern_unigram_run *run) {
     const tern_unigram *unigram = run->unigram;
     run->first = run->reached = run->word.start;
     run->unk_start = NONE;
+    size_t longest = unigram->vocabulary->longest_bytes > 4 ? unigram->vocabulary->longest_bytes : 4;
     for (uint32_t at = run->word.start; at < run->word.end;) {
-        size_t n_bytes, furthest = unigram->vocabulary->longest_bytes > 4 ? unigram->vocabulary->longest_bytes : 4;
+        size_t n_bytes, left = run->word.end - at, needed = (size_t)(at - run->first) + (longest < left ? longest : left) + 1;
         tern__utf8_decode(run->bytes + at, &n_bytes);
-        size_t left = run->word.end - at, needed = (size_t)(at - run->first) + (furthest < left ? furthest : left) + 1;
         if (needed > run->scratch->nodes_capacity &&
             !tern__grow(&run->scratch->nodes, &run->scratch->nodes_capacity, needed, sizeof *run->scratch->nodes))
             return no_memory(run);
@@ -191,7 +239,9 @@ tern_status tern__unigram_tokenize(const tern_unigram *unigram, tern_model_scrat
         return TERN_FAIL_MEMORY(err, expected * 12);
     for (size_t i = 0; i < spans->n; i++) {
         run.word = spans->items[i];
-        TERN_TRY(tokenize_word(&run));
+        int32_t whole = find_whole(unigram, bytes, run.word);
+        if (whole >= 0) TERN_TRY(push_token(&run, whole, run.word.start, run.word.end));
+        else TERN_TRY(tokenize_word(&run));
     }
     return TERN_OK;
 }
