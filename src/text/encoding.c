@@ -62,17 +62,18 @@ static tern_text_cursor cursor_at(const tern_tokenizer *tokenizer, const tern_to
     return (tern_text_cursor){.tokenizer = tokenizer, .list = list, .next_own_text = low};
 }
 
-/* `edge_spaces` may be NULL. */
-static tern_text token_text(tern_text_cursor *cursor, size_t token, tern_edge_spaces *edge_spaces) {
+static bool has_own_text(const tern_text_cursor *cursor, size_t token) {
+    return cursor->next_own_text < cursor->list->n_own_texts && cursor->list->own_texts[cursor->next_own_text].token == token;
+}
+
+static tern_text token_text(tern_text_cursor *cursor, size_t token) {
     const tern_token_list *list = cursor->list;
-    if (edge_spaces) *edge_spaces = (tern_edge_spaces){TERN_MANY_EDGE_SPACES, TERN_MANY_EDGE_SPACES};
-    if (cursor->next_own_text < list->n_own_texts && list->own_texts[cursor->next_own_text].token == token) {
+    if (has_own_text(cursor, token)) {
         const tern_token_text *own = &list->own_texts[cursor->next_own_text++];
         return (tern_text){.data = list->texts + own->start, .bytes = own->n_bytes};
     }
     const tern_vocabulary *vocabulary = &cursor->tokenizer->model.vocabulary;
     const tern_vocabulary_entry *entry = tern__vocabulary_find_id(vocabulary, list->ids[token]);
-    if (edge_spaces) *edge_spaces = cursor->tokenizer->edge_spaces[entry - vocabulary->entries];
     return (tern_text){.data = tern__vocabulary_string(vocabulary, entry), .bytes = entry->n_bytes};
 }
 
@@ -96,17 +97,26 @@ static void trim_offsets(uint32_t offsets[2], size_t leading, size_t trailing, t
         offsets[1] = offsets[1] - offsets[0] > trailing ? offsets[1] - (uint32_t)trailing : offsets[0];
 }
 
+/* White space at the ends of a token's text: most texts are the vocabulary's, whose spaces have been counted. */
+static void find_edge_spaces(tern_text_cursor *cursor, size_t token, size_t *leading, size_t *trailing) {
+    const tern_tokenizer *tokenizer = cursor->tokenizer;
+    size_t id = (size_t)cursor->list->ids[token];
+    if (!has_own_text(cursor, token) && id < tokenizer->n_edge_spaces) {
+        *leading = tokenizer->edge_spaces[id].leading;
+        *trailing = tokenizer->edge_spaces[id].trailing;
+        if (*leading != TERN_MANY_EDGE_SPACES && *trailing != TERN_MANY_EDGE_SPACES) return;
+    }
+    tern__count_edge_spaces(token_text(cursor, token), leading, trailing);
+}
+
 /* Of the tokens that the encoding ends with, [first, end) of the list. */
 static void trim_piece(tern_encoding_maker *maker, const tern_template_piece *piece, size_t first, size_t end) {
-    const tern_token_list *list = &maker->parts->lists[piece->sequence];
-    tern_text_cursor cursor = cursor_at(maker->parts->tokenizer, list, first);
+    tern_text_cursor cursor = cursor_at(maker->parts->tokenizer, &maker->parts->lists[piece->sequence], first);
     uint32_t(*offsets)[2] = maker->made.offsets + maker->made.n - (end - first);
     for (size_t i = first; i < end; i++) {
-        tern_edge_spaces edges;
-        tern_text text = token_text(&cursor, i, &edges);
-        size_t leading = edges.leading, trailing = edges.trailing;
+        size_t leading, trailing;
+        find_edge_spaces(&cursor, i, &leading, &trailing);
         if (leading == 0 && trailing == 0) continue;
-        if (leading == TERN_MANY_EDGE_SPACES || trailing == TERN_MANY_EDGE_SPACES) tern__count_edge_spaces(text, &leading, &trailing);
         for (size_t t = 0; t < piece->n_trims; t++) trim_offsets(offsets[i - first], leading, trailing, piece->trims[t], i == first);
     }
 }
@@ -129,7 +139,7 @@ static void put_sequence(tern_encoding_maker *maker, const tern_template_piece *
     if (parts->with_word_ids) memcpy(made->word_ids + made->n, list->word_ids + first, n * sizeof *made->word_ids);
     if (parts->with_tokens) {
         tern_text_cursor cursor = cursor_at(parts->tokenizer, list, first);
-        for (size_t i = 0; i < n; i++) made->tokens[made->n + i] = put_string(&maker->strings, token_text(&cursor, first + i, NULL));
+        for (size_t i = 0; i < n; i++) made->tokens[made->n + i] = put_string(&maker->strings, token_text(&cursor, first + i));
     }
     made->n += n;
     if (piece->n_trims) trim_piece(maker, piece, first, end);
@@ -199,7 +209,7 @@ static bool count_pieces(size_t *n, size_t *strings_bytes, const tern_encoding_m
         }
         if (!tern__size_add(*n, end - first, n)) return false;
         for (size_t i = first; parts->with_tokens && i < end; i++) {
-            tern_text text = piece->sequence >= 0 ? token_text(&cursor, i, NULL) : piece->special_tokens[i].text;
+            tern_text text = piece->sequence >= 0 ? token_text(&cursor, i) : piece->special_tokens[i].text;
             if (!tern__size_add(*strings_bytes, text.bytes + 1, strings_bytes)) return false;
         }
     }

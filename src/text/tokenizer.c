@@ -41,16 +41,23 @@ void tern__count_edge_spaces(tern_text text, size_t *leading, size_t *trailing) 
     }
 }
 
+/* Where ids leave no large gaps. */
 static tern_status count_all_edge_spaces(tern_tokenizer *tokenizer, tern_error *err) {
     const tern_vocabulary *vocabulary = &tokenizer->model.vocabulary;
-    tokenizer->edge_spaces = tern__alloc(vocabulary->n_entries, sizeof *tokenizer->edge_spaces);
-    if (!tokenizer->edge_spaces) return TERN_FAIL_MEMORY(err, vocabulary->n_entries * sizeof *tokenizer->edge_spaces);
-    for (size_t i = 0; i < vocabulary->n_entries; i++) {
-        const tern_vocabulary_entry *entry = &vocabulary->entries[i];
+    size_t n_ids = 0;
+    for (size_t i = 0; i < vocabulary->n_entries; i++)
+        if ((size_t)vocabulary->entries[i].id >= n_ids) n_ids = (size_t)vocabulary->entries[i].id + 1;
+    if (n_ids / 4 > vocabulary->n_entries) return TERN_OK;
+    tokenizer->edge_spaces = tern__alloc_zero(n_ids, sizeof *tokenizer->edge_spaces);
+    if (!tokenizer->edge_spaces) return TERN_FAIL_MEMORY(err, n_ids * sizeof *tokenizer->edge_spaces);
+    tokenizer->n_edge_spaces = n_ids;
+    for (size_t id = 0; id < n_ids; id++) {
+        const tern_vocabulary_entry *entry = tern__vocabulary_find_id(vocabulary, (int32_t)id);
+        if (!entry) continue;
         size_t leading, trailing;
         tern__count_edge_spaces((tern_text){.data = tern__vocabulary_string(vocabulary, entry), .bytes = entry->n_bytes}, &leading,
                                 &trailing);
-        tokenizer->edge_spaces[i] =
+        tokenizer->edge_spaces[id] =
             (tern_edge_spaces){.leading = (uint8_t)(leading < TERN_MANY_EDGE_SPACES ? leading : TERN_MANY_EDGE_SPACES),
                                .trailing = (uint8_t)(trailing < TERN_MANY_EDGE_SPACES ? trailing : TERN_MANY_EDGE_SPACES)};
     }

@@ -29,7 +29,8 @@ struct tern_tokenizer {
     tern_token_model model;
     tern_post_processor post_processor;
     tern_decoder decoder;
-    tern_edge_spaces *edge_spaces; /* of each entry of the vocabulary; NULL where no offsets are trimmed */
+    tern_edge_spaces *edge_spaces; /* by id, where offsets are trimmed: those of ids beyond are to be counted */
+    size_t n_edge_spaces;
 };
 
 /* Longest text, in bytes: what it grows to when normalized must fit 32-bit places. */
