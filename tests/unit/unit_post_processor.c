@@ -121,11 +121,42 @@ static void test_deep_sequence(void **state) {
     }
 }
 
+/* A token of more white space than is counted ahead, in a vocabulary whose ids leave a gap or none. */
+static void test_many_edge_spaces(void **state) {
+    (void)state;
+    static const int ids[] = {1, 2000000000};
+    enum { N_SPACES = 300 };
+    char word[2 * N_SPACES + 2], json[2048];
+    for (size_t i = 0; i < N_SPACES; i++) memcpy(word + 2 * i, "\xC4\xA0", 2); /* U+0120 */
+    memcpy(word + (size_t)2 * N_SPACES, "a", 2);
+    for (size_t i = 0; i < 2; i++) {
+        int n =
+            snprintf(json, sizeof json,
+                     "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"post_processor\":{\"type\":\"ByteLevel\","
+                     "\"add_prefix_space\":true,\"trim_offsets\":true},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\","
+                     "\"continuing_subword_prefix\":\"\",\"max_input_chars_per_word\":1000,\"vocab\":{\"a\":0,\"%s\":%d}}}",
+                     word, ids[i]);
+        assert_in_range(n, 1, sizeof json - 1);
+        tern_tokenizer *tokenizer;
+        tern_encoding encoding;
+        assert_int_equal(tern__tokenizer_from_json(&tokenizer, json, (size_t)n, "tokenizer.json", NULL), TERN_OK);
+        assert_int_equal(tern_tokenizer_encode(&encoding, tokenizer, (tern_text){.data = word, .bytes = strlen(word)}, NULL, NULL, NULL),
+                         TERN_OK);
+        assert_int_equal(encoding.n, 1);
+        assert_int_equal(encoding.ids[0], ids[i]);
+        assert_int_equal(encoding.offsets[0][0], N_SPACES);
+        assert_int_equal(encoding.offsets[0][1], N_SPACES + 1);
+        tern_encoding_free(&encoding);
+        tern_tokenizer_free(tokenizer);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_deep_sequence),
+        cmocka_unit_test(test_many_edge_spaces),
     };
     return cmocka_run_group_tests_name("post-processor", tests, NULL, NULL);
 }
