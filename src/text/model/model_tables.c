@@ -32,7 +32,8 @@ bool tern__model_tables_add_merge(tern_model_tables *tables, const char *left, s
 }
 
 bool tern__model_tables_add_piece(tern_model_tables *tables, const char *piece, size_t n_bytes, double score) {
-    if (!tern__grow(&tables->scores, &tables->scores_capacity, tables->n_scores + 1, sizeof *tables->scores) ||
+    bool fits = tables->n_scores < tables->scores_capacity;
+    if ((!fits && !tern__grow(&tables->scores, &tables->scores_capacity, tables->n_scores + 1, sizeof *tables->scores)) ||
         !tern__vocabulary_append(&tables->vocabulary, piece, n_bytes, (int32_t)tables->n_scores))
         return false;
     tables->scores[tables->n_scores++] = score;

@@ -19,6 +19,7 @@ typedef struct tern_trie_key {
     unsigned char head[HEAD]; /* its first bytes, so that the strings, which are all over memory, are seldom needed */
     uint32_t value;           /* index of the piece + 1 */
     uint32_t n_bytes;
+    double score;
 } tern_trie_key;
 
 /* What is free in a block: bit i of `slots` for slot i, of `links` for the link block * 256 + i. */
@@ -30,7 +31,6 @@ typedef struct tern_trie_block {
 typedef struct tern_trie_builder {
     tern_piece_trie *trie;
     const tern_vocabulary *vocabulary;
-    const double *scores;
     uint64_t *whole;
     double best_by_first[256];    /* the best score of the pieces that start with a byte */
     tern_trie_key *keys, *sorted; /* [n] each */
@@ -179,25 +179,25 @@ static void find_children(tern_trie_children *out, tern_trie_builder *builder, s
 
 /* Cut into pieces, a text's first one is a piece that it starts with, and all others together score no more than the best that starts with
  * the byte behind. (Sums are rounded, but rounding keeps their order.) */
-static void mark_whole(tern_trie_builder *builder, uint32_t value, double bound) {
-    if (builder->scores[value - 1] > bound) builder->whole[(value - 1) / 64] |= UINT64_C(1) << (value - 1) % 64;
+static void mark_whole(tern_trie_builder *builder, const tern_trie_key *key, double bound) {
+    if (key->score > bound) builder->whole[(key->value - 1) / 64] |= UINT64_C(1) << (key->value - 1) % 64;
 }
 
-/* Take out the keys that end here; the last of them is the node's. Returns where the others start. */
-static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *range) {
+/* Take out the keys that end here; the last of them is the node's, *ended (its value 0: there is none). Returns where the others start. */
+static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *range, tern_trie_key *ended) {
     tern_trie_key *keys = builder->keys;
     size_t first = range->end;
-    uint32_t value = 0;
+    ended->value = 0;
     for (size_t i = range->end; i-- > range->start;) {
         if (keys[i].n_bytes != range->depth) {
             if (--first != i) keys[first] = keys[i];
-        } else if (keys[i].value > value) {
-            value = keys[i].value;
+        } else if (keys[i].value > ended->value) {
+            *ended = keys[i];
         }
     }
-    if (value) {
-        builder->trie->nodes[range->node].fields |= value << TERN_TRIE_VALUE_SHIFT;
-        mark_whole(builder, value, range->bound);
+    if (ended->value) {
+        builder->trie->nodes[range->node].fields |= ended->value << TERN_TRIE_VALUE_SHIFT;
+        mark_whole(builder, ended, range->bound);
     }
     return first;
 }
@@ -229,14 +229,15 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
     if (is_done && n_keys > 0) ranges[n++] = range;
     while (n > 0 && is_done) {
         range = ranges[--n];
-        size_t start = range.depth > 0 ? take_ended(builder, &range) : range.start;
+        tern_trie_key ended = {.value = 0};
+        size_t start = range.depth > 0 ? take_ended(builder, &range, &ended) : range.start;
         if (start == range.end) continue;
         if (range.end - start == 1 && start == range.start && range.depth > 0) {
             set_tail(builder, &builder->keys[start], range.depth, range.node);
-            mark_whole(builder, builder->keys[start].value, range.bound);
+            mark_whole(builder, &builder->keys[start], range.bound);
             continue;
         }
-        uint32_t link, value = range.depth > 0 ? builder->trie->nodes[range.node].fields >> TERN_TRIE_VALUE_SHIFT : 0;
+        uint32_t link;
         find_children(&children, builder, start, range.end, range.depth);
         is_done = set_children(builder, range.node, children.labels, children.n, &link) &&
                   tern__grow(&ranges, &capacity, n + children.n, sizeof *ranges);
@@ -245,7 +246,7 @@ static bool build(tern_trie_builder *builder, size_t n_keys) {
             *child = (tern_trie_range){.start = children.starts[i], .end = children.starts[i + 1], .bound = range.bound};
             child->depth = range.depth + 1;
             child->node = link ^ children.labels[i];
-            double cut = value ? builder->scores[value - 1] + builder->best_by_first[children.labels[i]] : -INFINITY;
+            double cut = ended.value ? ended.score + builder->best_by_first[children.labels[i]] : -INFINITY;
             if (cut > child->bound) child->bound = cut;
         }
     }
@@ -261,7 +262,6 @@ tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *
                          TERN_TRIE_MAX_PIECES);
     tern_trie_builder builder = {.trie = out,
                                  .vocabulary = vocabulary,
-                                 .scores = scores,
                                  .whole = whole,
                                  .keys = tern__alloc(n, sizeof *builder.keys),
                                  .sorted = tern__alloc(n, sizeof *builder.keys)};
@@ -271,7 +271,7 @@ tern_status tern__piece_trie_build(tern_piece_trie *out, const tern_vocabulary *
         const tern_vocabulary_entry *entry = &vocabulary->entries[i];
         if (entry->n_bytes == 0) continue;
         tern_trie_key *key = &builder.keys[n_keys++];
-        *key = (tern_trie_key){.value = (uint32_t)i + 1, .n_bytes = entry->n_bytes};
+        *key = (tern_trie_key){.value = (uint32_t)i + 1, .n_bytes = entry->n_bytes, .score = scores[i]};
         memcpy(key->head, tern__vocabulary_string(vocabulary, entry), entry->n_bytes < HEAD ? entry->n_bytes : HEAD);
         if (scores[i] > builder.best_by_first[key->head[0]]) builder.best_by_first[key->head[0]] = scores[i];
     }

@@ -82,8 +82,9 @@ bool tern__vocabulary_index(tern_vocabulary *vocabulary, size_t *repeated) {
 }
 
 bool tern__vocabulary_append(tern_vocabulary *vocabulary, const char *string, size_t n_bytes, int32_t id) {
-    if (n_bytes >= UINT32_MAX || vocabulary->strings_bytes > SIZE_MAX - n_bytes - 1 ||
-        !tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, vocabulary->strings_bytes + n_bytes + 1))
+    bool fits = vocabulary->n_entries < vocabulary->entries_capacity && n_bytes < vocabulary->strings_capacity - vocabulary->strings_bytes;
+    if (!fits && (n_bytes >= UINT32_MAX || vocabulary->strings_bytes > SIZE_MAX - n_bytes - 1 ||
+                  !tern__vocabulary_reserve(vocabulary, vocabulary->n_entries + 1, vocabulary->strings_bytes + n_bytes + 1)))
         return false;
     char *copy = vocabulary->strings + vocabulary->strings_bytes;
     if (n_bytes) memcpy(copy, string, n_bytes);
