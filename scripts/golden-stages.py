@@ -103,14 +103,13 @@ def random_case(rng):
 
 
 def make_encodings(rng):
-    for i in range(60):
-        post_processor = random_post_processor(rng) if i else None
+    for i in range(64):
+        post_processor = random_post_processor(rng) if i > 3 else None
         if post_processor and adds_before_template(post_processor):
             continue
-        content = tokenizer_json(WORDS, post_processor=post_processor)
-        tokenizer = Tokenizer.from_str(json.dumps(content))
-        cases = [random_case(rng) for _ in range(8)]
-        yield {"tokenizer": content,
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer_json(WORDS, post_processor=post_processor)))
+        cases = [random_case(rng) for _ in range(10)]
+        yield {"post_processor": post_processor,
                "cases": [case | {"encodings": encoded(tokenizer, case)} for case in cases if is_accepted(tokenizer, case)]}
 
 
@@ -141,18 +140,35 @@ def decoded(tokenizer, ids):
 
 
 def make_decodings(rng):
-    for i in range(80):
-        content = tokenizer_json(PIECES, decoder=random_decoder(rng) if i else None)
-        tokenizer = Tokenizer.from_str(json.dumps(content))
-        lists = [[]] + [[rng.randrange(len(PIECES)) for _ in range(rng.randint(1, 14))] for _ in range(5)]
+    for i in range(100):
+        decoder = random_decoder(rng) if i else None
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer_json(PIECES, decoder=decoder)))
+        lists = [[], [0]] + [[rng.randrange(len(PIECES)) for _ in range(rng.randint(1, 14))] for _ in range(5)]
         cases = [{"ids": ids, "text": decoded(tokenizer, ids)} for ids in lists]
-        yield {"tokenizer": content, "cases": [c for c in cases if c["text"] is not None]}
+        yield {"decoder": decoder, "cases": [c for c in cases if c["text"] is not None]}
+
+
+def byte_characters():
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    return [chr(b) if b in shown else chr(256 + hidden.index(b)) for b in range(256)]
+
+
+def make_bytes(rng):
+    """Bytes that are nearly UTF-8, as ids, and the text that the ByteLevel decoder makes of them."""
+    decoder = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    tokenizer = Tokenizer.from_str(json.dumps(tokenizer_json(byte_characters(), decoder=decoder)))
+    edges = [0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC2, 0xDF, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4, 0xF5, 0xFF]
+    for _ in range(200):
+        ids = [rng.choice(edges) for _ in range(12)]
+        yield {"ids": ids, "text": decoded(tokenizer, ids)}
 
 
 def main():
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the library's panics print
     rng = random.Random(4)
-    golden = {"encodings": list(make_encodings(rng)), "decodings": list(make_decodings(rng))}
+    golden = {"words": tokenizer_json(WORDS), "encodings": list(make_encodings(rng)), "pieces": tokenizer_json(PIECES),
+              "decodings": list(make_decodings(rng)), "byte_characters": tokenizer_json(byte_characters()), "bytes": list(make_bytes(rng))}
     with open(sys.argv[1], "w", encoding="utf-8") as file:
         json.dump(golden, file, ensure_ascii=True, indent=0, separators=(",", ":"))
         file.write("\n")

@@ -13,21 +13,26 @@ static inline tern_text test_text_of(const json_t *string) {
     return (tern_text){.data = json_string_value(string), .bytes = json_string_length(string)};
 }
 
-static inline tern_tokenizer *test_tokenizer_of(const json_t *json) {
+/* The tokenizer `base` with one of its parts as given. */
+static inline tern_tokenizer *test_tokenizer_of(const json_t *base, const char *key, json_t *part) {
     tern_tokenizer *tokenizer;
     tern_error err;
+    json_t *json = json_copy((json_t *)(uintptr_t)base);
+    json_object_set(json, key, part);
     char *text = json_dumps(json, JSON_COMPACT);
     assert_non_null(text);
     if (tern__tokenizer_from_json(&tokenizer, text, strlen(text), "tokenizer.json", &err) != TERN_OK) fail_msg("%s", err.message);
     free(text);
+    json_decref(json);
     return tokenizer;
 }
 
-/* An array of the golden file; *golden is to be released. */
-static inline const json_t *test_golden_stages(json_t **golden, const char *key) {
+/* To be released. */
+static inline json_t *test_golden_stages(void) {
+    json_t *golden;
     tern_error err;
-    if (tern__json_load(golden, TERN_TEST_DATA "/golden/stages.json", &err) != TERN_OK) fail_msg("%s", err.message);
-    return json_object_get(*golden, key);
+    if (tern__json_load(&golden, TERN_TEST_DATA "/golden/stages.json", &err) != TERN_OK) fail_msg("%s", err.message);
+    return golden;
 }
 
 /* A tokenizer.json of single letters a to h, [UNK], [CLS] 1 and [SEP] 2, with this post-processor and this decoder. */

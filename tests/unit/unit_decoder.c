@@ -18,19 +18,32 @@ static void check_case(const tern_tokenizer *tokenizer, const json_t *golden, co
 
 static void test_golden(void **state) {
     (void)state;
-    json_t *golden;
-    const json_t *all = test_golden_stages(&golden, "decodings");
+    json_t *golden = test_golden_stages();
+    const json_t *all = json_object_get(golden, "decodings"), *pieces = json_object_get(golden, "pieces");
     size_t n_cases = 0;
     for (size_t t = 0; t < json_array_size(all); t++) {
         const json_t *one = json_array_get(all, t), *cases = json_object_get(one, "cases");
-        char *name = json_dumps(json_object_get(json_object_get(one, "tokenizer"), "decoder"), JSON_COMPACT | JSON_ENCODE_ANY);
-        tern_tokenizer *tokenizer = test_tokenizer_of(json_object_get(one, "tokenizer"));
+        json_t *decoder = json_object_get(one, "decoder");
+        char *name = json_dumps(decoder, JSON_COMPACT | JSON_ENCODE_ANY);
+        tern_tokenizer *tokenizer = test_tokenizer_of(pieces, "decoder", decoder);
         for (size_t i = 0; i < json_array_size(cases); i++) check_case(tokenizer, json_array_get(cases, i), name);
         n_cases += json_array_size(cases);
         tern_tokenizer_free(tokenizer);
         free(name);
     }
     assert_true(n_cases >= 400);
+    json_decref(golden);
+}
+
+static void test_golden_bytes(void **state) {
+    (void)state;
+    json_t *golden = test_golden_stages(), *decoder = json_pack("{ss}", "type", "ByteLevel");
+    const json_t *cases = json_object_get(golden, "bytes");
+    tern_tokenizer *tokenizer = test_tokenizer_of(json_object_get(golden, "byte_characters"), "decoder", decoder);
+    for (size_t i = 0; i < json_array_size(cases); i++) check_case(tokenizer, json_array_get(cases, i), "bytes");
+    assert_true(json_array_size(cases) >= 200);
+    tern_tokenizer_free(tokenizer);
+    json_decref(decoder);
     json_decref(golden);
 }
 
@@ -113,10 +126,8 @@ static void test_many_tokens(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_strip_of_all),
-        cmocka_unit_test(test_many_tokens),
+        cmocka_unit_test(test_golden),       cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_strip_of_all), cmocka_unit_test(test_many_tokens),
     };
     return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);
 }

@@ -121,7 +121,7 @@ tern_status tern__template_wrap(tern_template_maker *maker, const tern_special_t
         bool with_special_tokens = l % 2;
         for (size_t i = 0; i < list->n; i++) {
             const tern_special_token *before = i == 0 ? cls : is_roberta ? sep : NULL;
-            if (with_special_tokens && !wrap_place(maker, &list->items[i], before, sep, i > 0 && !is_roberta, i > 0))
+            if (with_special_tokens && !wrap_place(maker, &list->items[i], before, sep, i > 0, i > 0))
                 return TERN_FAIL_MEMORY(err, sizeof(tern_template_piece));
             if (is_roberta) set_type_ids(&list->items[i], false, 0);
             if (is_roberta && with_special_tokens) set_type_ids(&list->items[i], true, 0);
