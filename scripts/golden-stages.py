@@ -17,8 +17,10 @@ WORDS = "[UNK] [CLS] [SEP] a b c d e f g h \u0120a b\u0120 \u0120\u0120c \u0120"
 PIECES = ["", "a", " a", "a ", "  ", "\u2581a", "\u2581", "\u2581\u2581b", "##a", "##", "</w>", "b</w>c", "<pad>", "<pad>a", "|", "a|b",
           " do not", " n't", "'", "' ", ".", " .", "<0x41>", "<0xC3>", "<0xA9>", "<0xe2>", "<0xFF>", "<0x+a>", "<0xG1>", "\u0120a", "\u00c3",
           "\u00a9", "\u00e2", "\u0138", "\u0123", "\u0100", "\u00e9\u65e5", "\U0001f600"]
-TEXTS = ["a", "b", " ", "  ", "d e", "\u0120a", " [M] ", "\u0120\u0120c", "f", "b\u0120 ", "z", "c"]
+TEXTS = ["a", "b", " ", "  ", "d e", "\u0120a", " [M] ", "\u0120\u0120c", "f", "b\u0120 ", "z", "c", ","]
 CLS, SEP = ["[CLS]", 1], ["[SEP]", 2]
+SPECIAL = {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}, "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]},
+           "X": {"id": "X", "ids": [1, 2], "tokens": ["\u0120x", "y"]}}
 
 
 def tokenizer_json(vocabulary, post_processor=None, decoder=None):
@@ -44,9 +46,7 @@ def random_post_processor(rng, depth=0):
     flags = {"add_prefix_space": rng.random() < 0.5, "trim_offsets": rng.random() < 0.7}
     kind = rng.choice(["TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"] + ["Sequence"] * (depth < 2))
     if kind == "TemplateProcessing":
-        special = {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}, "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]},
-                   "X": {"id": "X", "ids": [1, 2], "tokens": ["\u0120x", "y"]}}
-        return {"type": kind, "single": random_template(rng, ["A"]), "pair": random_template(rng, ["A", "B"]), "special_tokens": special}
+        return {"type": kind, "single": random_template(rng, ["A"]), "pair": random_template(rng, ["A", "B"]), "special_tokens": SPECIAL}
     if kind == "Sequence":
         return {"type": kind, "processors": [random_post_processor(rng, depth + 1) for _ in range(rng.randint(0, 3))]}
     return {"type": kind} | ({"cls": CLS, "sep": SEP} if kind != "ByteLevel" else {}) | (flags if kind != "BertProcessing" else {})
@@ -102,9 +102,18 @@ def random_case(rng):
             "strategy": rng.choice(["longest_first", "only_first", "only_second"]), "direction": rng.choice(["right", "left"])}
 
 
+def chosen_post_processors(rng):
+    """No post-processor, and sequences in which one takes what another made for text."""
+    template = {"type": "TemplateProcessing", "single": random_template(rng, ["A"]), "pair": random_template(rng, ["A", "B"]),
+                "special_tokens": SPECIAL}
+    bert, trim = {"type": "BertProcessing", "cls": CLS, "sep": SEP}, {"add_prefix_space": True, "trim_offsets": True}
+    byte_level, roberta = {"type": "ByteLevel"} | trim, {"type": "RobertaProcessing", "cls": CLS, "sep": SEP} | trim
+    orders = [[template, bert], [template, byte_level], [bert, byte_level], [byte_level, bert], [bert, roberta], [roberta, byte_level]]
+    return [None] * 4 + [{"type": "Sequence", "processors": order} for order in orders]
+
+
 def make_encodings(rng):
-    for i in range(64):
-        post_processor = random_post_processor(rng) if i > 3 else None
+    for post_processor in chosen_post_processors(rng) + [random_post_processor(rng) for _ in range(54)]:
         if post_processor and adds_before_template(post_processor):
             continue
         tokenizer = Tokenizer.from_str(json.dumps(tokenizer_json(WORDS, post_processor=post_processor)))
@@ -140,8 +149,8 @@ def decoded(tokenizer, ids):
 
 
 def make_decodings(rng):
-    for i in range(100):
-        decoder = random_decoder(rng) if i else None
+    everywhere = {"type": "Replace", "pattern": {"String": ""}, "content": "-"}
+    for decoder in [None, everywhere] + [random_decoder(rng) for _ in range(98)]:
         tokenizer = Tokenizer.from_str(json.dumps(tokenizer_json(PIECES, decoder=decoder)))
         lists = [[], [0]] + [[rng.randrange(len(PIECES)) for _ in range(rng.randint(1, 14))] for _ in range(5)]
         cases = [{"ids": ids, "text": decoded(tokenizer, ids)} for ids in lists]
