@@ -131,6 +131,16 @@ static tern_status read_control(tern_pattern_reader *r, uint32_t *character, ter
     return TERN_OK;
 }
 
+unsigned long tern__pattern_group_number(const tern_pattern_reader *r, size_t *end) {
+    unsigned long group = 0;
+    size_t i = r->at;
+    for (; i < r->n_bytes && r->text[i] >= '0' && r->text[i] <= '9' && group <= 1000; i++)
+        group = 10 * group + (unsigned long)(r->text[i] - '0');
+    if (i == r->at || r->text[r->at] == '0' || (group > 9 && group > r->n_groups)) return 0;
+    *end = i;
+    return group;
+}
+
 tern_status tern__pattern_read_escape(tern_pattern_reader *r, bool in_class, tern_escape *found, uint32_t *character, tern_code_set *set,
                                       tern_error *err) {
     static const char escapes[] = "tnrfaev", meanings[] = "\t\n\r\f\a\033\v";
@@ -148,7 +158,8 @@ tern_status tern__pattern_read_escape(tern_pattern_reader *r, bool in_class, ter
         r->at++;
         return read_property(r, c == 'P', in_class, set, err);
     }
-    if (!in_class && ((c >= '1' && c <= '9') || (c != '\0' && strchr("bBAzZGKRXNOyYkg", c)))) {
+    size_t unused;
+    if (!in_class && (tern__pattern_group_number(r, &unused) > 0 || (c != '\0' && strchr("bBAzZGKRXNOyYkg", c)))) {
         *found = TERN_ESCAPE_OTHER;
         return TERN_OK;
     }

@@ -56,6 +56,9 @@ typedef enum tern_escape { TERN_ESCAPE_CHARACTER, TERN_ESCAPE_SET, TERN_ESCAPE_O
 /* Behind a backslash: a character, a set that is added to `set`, or something else, which is not read. */
 tern_status tern__pattern_read_escape(tern_pattern_reader *r, bool in_class, tern_escape *found, uint32_t *character, tern_code_set *set,
                                       tern_error *err);
+/* The group that a number at r->at refers to, and where the number ends; 0: none, since a number of two digits and more groups than there
+ * are so far is a character, in octal. */
+unsigned long tern__pattern_group_number(const tern_pattern_reader *r, size_t *end);
 /* \w and \b: unlike [\w], with the digits of Latin-1 that are no decimal digits. */
 bool tern__pattern_add_word(tern_code_set *set);
 /* Behind the [ of a class, up to behind its ]. */

@@ -41,34 +41,27 @@ static tern_status write_one(tern_pattern_reader *r, uint32_t c, unsigned option
     return status;
 }
 
-/* The characters from text[0] on, of which several may be one: "ss" and U+00DF. *n_written is how many. */
-static tern_status write_several(tern_pattern_reader *r, const uint32_t *text, size_t n, size_t *n_written, tern_error *err) {
+/* Characters of which several may be one: "ss" and U+00DF. */
+static tern_status write_same(tern_pattern_reader *r, const uint32_t *text, size_t n, tern_error *err) {
     uint32_t same[TERN_CLASS_SEVERAL_MAX];
-    size_t n_same = 0, length = n < 3 ? n : 3;
-    for (; length > 1 && (n_same = tern__class_several(same, text, length)) == 0; length--) {}
-    *n_written = length;
+    size_t n_same = n > 1 ? tern__class_several(same, text, n) : 0;
     if (n_same > 0) tern__text_print(r->out, "(?:");
-    for (size_t i = 0; i < length; i++) TERN_TRY(write_one(r, text[i], TERN_OPTION_IGNORE_CASE, err));
+    for (size_t i = 0; i < n; i++) TERN_TRY(write_one(r, text[i], TERN_OPTION_IGNORE_CASE, err));
     for (size_t i = 0; i < n_same; i++) tern__text_print(r->out, "|\\x{%X}", (unsigned)same[i]);
     if (n_same > 0) tern__text_print(r->out, ")");
     return TERN_OK;
 }
 
-/* Characters that follow each other, without case: as their full foldings. */
+/* Characters that follow each other, without case: from the left, the most that are one; or one that is several. */
 static tern_status write_folded(tern_pattern_reader *r, const uint32_t *text, size_t n, tern_error *err) {
-    uint32_t *folded = tern__alloc(3 * n, sizeof *folded);
-    if (!folded) return TERN_FAIL_MEMORY(err, 3 * n * sizeof *folded);
-    size_t n_folded = 0, n_written = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t k = tern__class_fold(folded + n_folded, text[i]);
-        if (k == 0) folded[n_folded + k++] = text[i];
-        n_folded += k;
+    uint32_t folded[3], same[TERN_CLASS_SEVERAL_MAX];
+    for (size_t i = 0, length; i < n; i += length) {
+        size_t n_folded = tern__class_fold(folded, text[i]);
+        length = n_folded > 0 ? 1 : n - i < 3 ? n - i : 3;
+        while (length > 1 && tern__class_several(same, text + i, length) == 0) length--;
+        TERN_TRY(write_same(r, n_folded > 0 ? folded : text + i, n_folded > 0 ? n_folded : length, err));
     }
-    tern_status status = TERN_OK;
-    for (size_t i = 0; i < n_folded && status == TERN_OK; i += n_written)
-        status = write_several(r, folded + i, n_folded - i, &n_written, err);
-    free(folded);
-    return status;
+    return TERN_OK;
 }
 
 /* The literals that wait. The last one alone when a quantifier follows. */
@@ -299,16 +292,10 @@ static void write_reference(tern_pattern_reader *r, unsigned long group, unsigne
     tern__text_print(r->out, options & TERN_OPTION_IGNORE_CASE ? "(?i:\\g{%lu})" : "(?:\\g{%lu})", group);
 }
 
-/* \1: behind the backslash. With two digits and fewer groups so far it is a character, in octal. */
+/* \1: behind the backslash. */
 static tern_status parse_number(tern_pattern_reader *r, unsigned options, tern_error *err) {
-    unsigned long group = 0;
-    size_t i = r->at;
-    for (; i < r->n_bytes && r->text[i] >= '0' && r->text[i] <= '9' && group <= 1000; i++)
-        group = 10 * group + (unsigned long)(r->text[i] - '0');
-    if (group > 9 && group > r->n_groups) return tern__pattern_refuse(r, "a number behind a backslash that is no group's", err);
     if (r->has_names) return tern__pattern_wrong(r, "a reference by number where groups have names", err);
-    r->at = i;
-    write_reference(r, group, options);
+    write_reference(r, tern__pattern_group_number(r, &r->at), options);
     return TERN_OK;
 }
 
