@@ -186,7 +186,7 @@ static tern_status add_pieces(tern_unigram_run *run, uint32_t start, uint32_t n_
     score += unigram->unk_score;
     const tern_unigram_node *node = &run->scratch->nodes[end - run->first];
     if (run->reached >= end && node->start != NONE && !(score > node->score)) return TERN_OK;
-    if (unigram->unk_id < 0) return TERN_FAIL(run->err, TERN_E_FORMAT, "the text needs the unknown token, but the model has no unk_id");
+    if (unigram->unk_id < 0) return TERN_FAIL(run->err, TERN_E_FORMAT, "the text needs the unk_token, but the model has no unk_id");
     relax(run, start, end, score, unigram->unk_id);
     return TERN_OK;
 }
