@@ -43,15 +43,19 @@ static void test_repeated(void **state) {
     size_t repeated;
     assert_true(tern__vocabulary_index(&vocabulary, &repeated));
     assert_null(tern__vocabulary_find(&vocabulary, "a", 1));
-    for (int i = 0; i < 5; i++) assert_true(tern__vocabulary_append(&vocabulary, words[i], 1, i));
+    for (int i = 0; i < 40; i++) {
+        char word[16];
+        assert_true(tern__vocabulary_append(&vocabulary, word, write_word(word, i), i));
+    }
+    for (int i = 0; i < 5; i++) assert_true(tern__vocabulary_append(&vocabulary, words[i], 1, 40 + i));
     assert_true(tern__vocabulary_index(&vocabulary, &repeated));
-    assert_int_equal(repeated, 3);
-    assert_int_equal(tern__vocabulary_find(&vocabulary, "a", 1)->id, 4);
-    assert_int_equal(tern__vocabulary_find(&vocabulary, "b", 1)->id, 3);
+    assert_int_equal(repeated, 43);
+    assert_int_equal(tern__vocabulary_find(&vocabulary, "a", 1)->id, 44);
+    assert_int_equal(tern__vocabulary_find(&vocabulary, "b", 1)->id, 43);
     assert_true(tern__vocabulary_index_ids(&vocabulary));
     assert_true(vocabulary.ids_are_indices);
-    for (int i = 0; i < 5; i++) assert_ptr_equal(tern__vocabulary_find_id(&vocabulary, i), &vocabulary.entries[i]);
-    assert_null(tern__vocabulary_find_id(&vocabulary, 5));
+    for (int i = 0; i < 45; i++) assert_ptr_equal(tern__vocabulary_find_id(&vocabulary, i), &vocabulary.entries[i]);
+    assert_null(tern__vocabulary_find_id(&vocabulary, 45));
     assert_null(tern__vocabulary_find_id(&vocabulary, -1));
     tern__vocabulary_free(&vocabulary);
 }
