@@ -5,7 +5,10 @@
 
 #include "text/normalizer/normalizer_stages.h"
 
-size_t tern__map_lowercase(uint32_t *out, uint32_t c) { return tern__unicode_lower(out, c); }
+size_t tern__map_lowercase(uint32_t *out, uint32_t c) {
+    if (tern__unicode_find(c).flags & TERN_UNICODE_LOWERED) return tern__unicode_lower(out, c);
+    return out[0] = c, 1;
+}
 
 size_t tern__map_strip_accents(uint32_t *out, uint32_t c) {
     out[0] = c;
@@ -45,17 +48,15 @@ void tern__normalizer_stage_set_map(tern_normalizer_stage *stage, size_t (*map)(
     for (uint32_t c = 0; c < 128; c++) {
         uint32_t to[TERN_UNICODE_MAX_LOWER];
         stage->ascii[c] = map(to, c) == 0 ? TERN_ASCII_DROPPED : (unsigned char)to[0];
+        stage->drops_ascii = stage->drops_ascii || stage->ascii[c] == TERN_ASCII_DROPPED;
     }
 }
 
 /* Where the characters end that stay as they are. */
 static size_t unchanged_end(const tern_normalizer_stage *stage, const unsigned char *bytes, size_t i, size_t end) {
     while (i < end) {
-        if (bytes[i] < 0x80) {
-            if (stage->ascii[bytes[i]] != bytes[i]) return i;
-            i++;
-            continue;
-        }
+        while (i < end && bytes[i] < 0x80 && stage->ascii[bytes[i]] == bytes[i]) i++;
+        if (i == end || bytes[i] < 0x80) return i;
         uint32_t to[TERN_UNICODE_MAX_LOWER];
         size_t length;
         uint32_t c = tern__utf8_decode(bytes + i, &length);
@@ -68,31 +69,35 @@ static size_t unchanged_end(const tern_normalizer_stage *stage, const unsigned c
 /* A run of ASCII from work->at to `end`. */
 static bool map_ascii(tern_normalizing *work, const tern_normalizer_stage *stage, size_t end) {
     const unsigned char *in = work->in->bytes;
+    if (!stage->drops_ascii) return tern__normalizing_map_ascii(work, end, stage->ascii);
     while (work->at < end) {
-        size_t start = work->at, i = start;
+        size_t i = work->at;
         while (i < end && stage->ascii[in[i]] != TERN_ASCII_DROPPED) i++;
-        size_t place = work->out->n_bytes;
-        if (!tern__normalizing_copy(work, i)) return false;
-        unsigned char *out = work->out->byte_buffer + place;
-        for (size_t k = 0; k < i - start; k++) out[k] = stage->ascii[in[start + k]];
+        if (!tern__normalizing_map_ascii(work, i, stage->ascii)) return false;
         while (i < end && stage->ascii[in[i]] == TERN_ASCII_DROPPED) i++;
         if (!tern__normalizing_drop(work, i)) return false;
     }
     return true;
 }
 
+/* A character that is not ASCII and does not stay as it is. */
+static bool map_character(tern_normalizing *work, const tern_normalizer_stage *stage) {
+    uint32_t to[TERN_UNICODE_MAX_LOWER];
+    size_t length, n = stage->map(to, tern__utf8_decode(work->in->bytes + work->at, &length));
+    if (n == 0) return tern__normalizing_drop(work, work->at + length);
+    for (size_t i = 0; i < n; i++)
+        if (!tern__normalizing_put(work, to[i], i > 0)) return false;
+    return true;
+}
+
 static bool map_characters(tern_normalizing *work, const tern_normalizer_stage *stage) {
     const tern_normalized *in = work->in;
     while (work->at < in->n_bytes) {
-        size_t n_ascii = tern__ascii_prefix(in->bytes + work->at, in->n_bytes - work->at), length;
-        if (!map_ascii(work, stage, work->at + n_ascii)) return false;
-        while (work->at < in->n_bytes && in->bytes[work->at] >= 0x80) {
-            uint32_t to[TERN_UNICODE_MAX_LOWER];
-            size_t n = stage->map(to, tern__utf8_decode(in->bytes + work->at, &length));
-            if (n == 0 && !tern__normalizing_drop(work, work->at + length)) return false;
-            for (size_t i = 0; i < n; i++)
-                if (!tern__normalizing_put(work, to[i], i > 0)) return false;
-        }
+        size_t end = work->at + tern__ascii_prefix(in->bytes + work->at, in->n_bytes - work->at);
+        if (!map_ascii(work, stage, end)) return false;
+        end = unchanged_end(stage, in->bytes, end, in->n_bytes);
+        if (!tern__normalizing_copy(work, end)) return false;
+        if (end < in->n_bytes && in->bytes[end] >= 0x80 && !map_character(work, stage)) return false;
     }
     return true;
 }

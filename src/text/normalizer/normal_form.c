@@ -97,6 +97,13 @@ static bool normalize_stretch(tern_normalizing *work, tern_form_parts *parts, te
     return true;
 }
 
+/* No form touches Latin characters below the first that it does, or Han characters of the main block. */
+static bool is_touched(uint32_t c, tern_unicode_form form) {
+    uint32_t first = form == TERN_UNICODE_NFC ? 0x300 : form == TERN_UNICODE_NFD ? 0xC0 : 0xA0;
+    if (c < first || (c >= 0x4E00 && c <= 0x9FFF)) return false;
+    return tern__unicode_find(c).forms & form;
+}
+
 /* The first character from byte `i` on that the form may touch; *start is where the one before it starts, from `i` on. */
 static size_t find_touched(const tern_normalized *in, size_t i, tern_unicode_form form, size_t *start) {
     const unsigned char *bytes = in->bytes;
@@ -108,7 +115,7 @@ static size_t find_touched(const tern_normalized *in, size_t i, tern_unicode_for
             continue;
         }
         size_t length;
-        if (tern__unicode_find(tern__utf8_decode(bytes + i, &length)).forms & form) break;
+        if (is_touched(tern__utf8_decode(bytes + i, &length), form)) break;
         last = i;
         i += length;
     }

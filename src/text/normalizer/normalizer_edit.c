@@ -2,6 +2,8 @@
  * one of GPT-2's characters.
  * Source: Hugging Face tokenizers, https://huggingface.co/docs/tokenizers/api/normalizers
  * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "text/normalizer/normalizer_stages.h"
 #include "text/unicode/byte_level.h"
 
@@ -60,10 +62,42 @@ static tern_status replace_matches(tern_normalizing *work, tern_pattern_search *
     return TERN_OK;
 }
 
+/* A character for a character: no place changes. */
+static bool replace_character(tern_normalized *out, const tern_normalized *in, unsigned char old, const tern_normalizer_stage *stage,
+                              bool *is_changed) {
+    const unsigned char *bytes = in->bytes, *end = bytes + in->n_bytes;
+    size_t n_old = 0, n_new = stage->n_content;
+    for (const unsigned char *at = bytes; (at = memchr(at, old, (size_t)(end - at))); at++) n_old++;
+    *is_changed = n_old > 0;
+    if (n_old == 0) return true;
+    if (!tern__normalized_reserve(out, in->n_bytes + n_old * (n_new - 1), in->origins != NULL)) return false;
+    for (const unsigned char *at = bytes, *next; at < end; at = next) {
+        if (*at == old) {
+            for (size_t i = 0; i < n_new; i++) out->byte_buffer[out->n_bytes + i] = stage->content[i];
+            for (size_t i = 0; in->origins && i < n_new; i++) out->origin_buffer[out->n_bytes + i] = in->origins[at - bytes];
+            out->n_bytes += n_new;
+            next = at + 1;
+            continue;
+        }
+        next = memchr(at, old, (size_t)(end - at));
+        if (!next) next = end;
+        size_t n = (size_t)(next - at);
+        memcpy(out->byte_buffer + out->n_bytes, at, n);
+        if (in->origins) memcpy(out->origin_buffer + out->n_bytes, in->origins + (at - bytes), n * sizeof *in->origins);
+        out->n_bytes += n;
+    }
+    return true;
+}
+
 /* What is put in stands where the last character of the match, or before an empty one, stands. */
 tern_status tern__normalize_replace(tern_normalized *out, const tern_normalized *in, const tern_normalizer_stage *stage, bool *is_changed,
                                     tern_error *err) {
     *is_changed = false;
+    int old = tern__pattern_character(stage->pattern);
+    if (old >= 0 && in->n_bytes > 0 && tern__utf8_count(stage->content, stage->n_content) == 1) {
+        bool is_done = replace_character(out, in, (unsigned char)old, stage, is_changed);
+        return is_done ? TERN_OK : TERN_FAIL_NORMALIZED(err, in);
+    }
     tern_normalizing work = tern__normalizing_start(out, in);
     tern_pattern_search search;
     TERN_TRY(tern__pattern_search_start(&search, stage->pattern, in->bytes, in->n_bytes, err));

@@ -25,9 +25,10 @@ struct tern_normalizer_stage {
     unsigned char ascii[128];                                                 /* Bert, Lowercase, StripAccents, Nmt */
     bool clean_text, handle_chinese_chars, strip_accents, lowercase;          /* Bert */
     size_t (*map)(uint32_t out[TERN_UNICODE_MAX_LOWER], uint32_t code_point); /* how many; 0: dropped */
-    tern_unicode_form form;                                                   /* NFC, NFD, NFKC, NFKD */
-    bool strip_left, strip_right;                                             /* Strip */
-    unsigned char *content;                                                   /* Prepend, Replace */
+    bool drops_ascii;
+    tern_unicode_form form;       /* NFC, NFD, NFKC, NFKD */
+    bool strip_left, strip_right; /* Strip */
+    unsigned char *content;       /* Prepend, Replace */
     size_t n_content;
     tern_pattern *pattern; /* Replace */
     tern_charsmap *charsmap;
@@ -66,6 +67,8 @@ bool tern__normalized_fill_origins(tern_normalized *normalized);
 tern_normalizing tern__normalizing_start(tern_normalized *out, const tern_normalized *in);
 /* Read up to byte `end`, where a code point ends, and write what was read. False when memory is short; so below. */
 bool tern__normalizing_copy(tern_normalizing *work, size_t end);
+/* Likewise where all is ASCII, and write table[byte] for each byte. */
+bool tern__normalizing_map_ascii(tern_normalizing *work, size_t end, const unsigned char table[128]);
 /* Read up to byte `end` and write nothing. */
 bool tern__normalizing_drop(tern_normalizing *work, size_t end);
 /* Write a code point: with `change` 0 in place of the one that is read, with -n in place of it and of n more; with 1 one more, that stands

@@ -8,15 +8,9 @@
 
 /* Origins of n bytes of text whose first code point is `first`; returns that of the code point behind. */
 static uint32_t count_origins(uint32_t *origins, const unsigned char *bytes, size_t n, uint32_t first) {
-    for (size_t i = 0; i < n;) {
-        size_t n_ascii = tern__ascii_prefix(bytes + i, n - i);
-        for (size_t k = 0; k < n_ascii; k++) origins[i + k] = first + (uint32_t)k;
-        first += (uint32_t)n_ascii;
-        i += n_ascii;
-        for (; i < n && bytes[i] >= 0x80; i++) {
-            first += !tern__utf8_is_continuation(bytes[i]);
-            origins[i] = first - 1;
-        }
+    for (size_t i = 0; i < n; i++) {
+        first += !tern__utf8_is_continuation(bytes[i]);
+        origins[i] = first - 1;
     }
     return first;
 }
@@ -55,6 +49,15 @@ bool tern__normalizing_copy(tern_normalizing *work, size_t end) {
     work->last_origin = in->origins ? in->origins[end - 1] : work->counter - 1;
     out->n_bytes += n;
     work->at = end;
+    return true;
+}
+
+bool tern__normalizing_map_ascii(tern_normalizing *work, size_t end, const unsigned char table[128]) {
+    size_t start = work->at, place = work->out->n_bytes;
+    if (!tern__normalizing_copy(work, end)) return false;
+    const unsigned char *in = work->in->bytes + start;
+    unsigned char *out = work->out->byte_buffer + place;
+    for (size_t i = 0; i < end - start; i++) out[i] = table[in[i]];
     return true;
 }
 

@@ -24,6 +24,7 @@ struct tern_charsmap {
     size_t n_units;
     unsigned char *texts; /* each ended by a NUL, or by the end */
     size_t n_texts;
+    bool is_printable_plain; /* all of 0x20 ... 0x7E are PLAIN */
     unsigned char classes[CODE_POINTS];
 };
 
@@ -61,16 +62,19 @@ static const unsigned char *find_prefix(const tern_charsmap *map, const unsigned
 
 /* ---- Reading ---- */
 
-static int base64_value(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+#define NO_BASE64 64
+
+static void make_base64_table(unsigned char values[256]) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    memset(values, NO_BASE64, 256);
+    for (unsigned char i = 0; i < 64; i++) values[(unsigned char)digits[i]] = i;
 }
 
 /* Bytes written; SIZE_MAX when it is not base64 with its padding. Room for 3 bytes per 4 characters is there. */
 static size_t decode_base64(unsigned char *out, tern_text text) {
+    unsigned char values[256];
     if (text.bytes % 4 != 0) return SIZE_MAX;
+    make_base64_table(values);
     size_t n = 0;
     for (size_t i = 0; i < text.bytes; i += 4) {
         const char *four = text.data + i;
@@ -78,9 +82,9 @@ static size_t decode_base64(unsigned char *out, tern_text text) {
         int padding = is_last && four[3] == '=' ? 1 + (four[2] == '=') : 0;
         uint32_t bits = 0;
         for (int k = 0; k < 4; k++) {
-            int value = k >= 4 - padding ? 0 : base64_value(four[k]);
-            if (value < 0) return SIZE_MAX;
-            bits = bits << 6 | (uint32_t)value;
+            unsigned value = k >= 4 - padding ? 0 : values[(unsigned char)four[k]];
+            if (value == NO_BASE64) return SIZE_MAX;
+            bits = bits << 6 | value;
         }
         if (bits & ((1u << 8 * padding) - 1)) return SIZE_MAX;
         for (int k = 0; k < 3 - padding; k++) out[n++] = (unsigned char)(bits >> (16 - 8 * k));
@@ -94,7 +98,7 @@ static uint32_t read_u32(const unsigned char *bytes) {
 
 /* Code points first ... last, of which the first `n` bytes are the path to a trie's node. */
 static void mark_mapped(tern_charsmap *map, uint32_t first, uint32_t last) {
-    for (uint32_t c = first; c <= last && c < CODE_POINTS; c++) map->classes[c] |= MAPPED;
+    for (uint32_t c = first; c <= last && c < CODE_POINTS; c++) map->classes[c] = (unsigned char)((map->classes[c] & ~PLAIN) | MAPPED);
 }
 
 /* Below a node on the path of a character's bytes, n_more of which follow; `c` has the bits of those that are there. */
@@ -136,10 +140,13 @@ static bool is_alone(unsigned grapheme_class) {
 }
 
 static void classify(tern_charsmap *map) {
-    tern__unicode_grapheme_classes(map->classes);
+    unsigned char plain_other = PLAIN | TERN_GRAPHEME_OTHER, first_classes[TERN_GRAPHEME_CLASSES];
+    memset(map->classes, plain_other, sizeof map->classes);
+    for (unsigned i = 0; i < TERN_GRAPHEME_CLASSES; i++) first_classes[i] = (unsigned char)(is_alone(i) ? i | PLAIN : i);
+    tern__unicode_grapheme_classes(map->classes, first_classes);
     mark_all(map);
-    for (size_t c = 0; c < CODE_POINTS; c++)
-        if (!(map->classes[c] & MAPPED) && is_alone(map->classes[c] % TERN_GRAPHEME_CLASSES)) map->classes[c] |= PLAIN;
+    map->is_printable_plain = true;
+    for (unsigned c = 0x20; c < 0x7F; c++) map->is_printable_plain = map->is_printable_plain && map->classes[c] & PLAIN;
 }
 
 void tern__charsmap_free(tern_charsmap *map) {
@@ -256,10 +263,25 @@ static bool normalize_cluster(tern_precompiling *pass, size_t start, size_t end)
     return true;
 }
 
+/* Bytes at the start that are 0x20 ... 0x7E, eight at a time. Such a byte has no high bit, nor has it after 0x20 is taken or 1 is added. */
+static size_t printable_prefix(const unsigned char *bytes, size_t n) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    for (uint64_t word; n - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, bytes + i, sizeof word);
+        if ((word | (word - 0x20 * ones) | (word + ones)) & 0x80 * ones) break;
+    }
+    return i;
+}
+
 /* Where the next cluster starts that is not plain. A plain character before what may join it is not passed. */
 static size_t plain_end(const tern_charsmap *map, const unsigned char *bytes, size_t i, size_t end) {
     size_t last = i, length;
     for (;;) {
+        if (map->is_printable_plain && bytes[i < end ? i : 0] < 0x80) {
+            size_t n = printable_prefix(bytes + i, end - i);
+            if (n > 0) last = (i += n) - 1;
+        }
         while (i < end && bytes[i] < 0x80 && map->classes[bytes[i]] & PLAIN) last = i++;
         if (i == end) return i;
         unsigned found = map->classes[tern__utf8_decode(bytes + i, &length)];
@@ -272,10 +294,19 @@ static size_t plain_end(const tern_charsmap *map, const unsigned char *bytes, si
     }
 }
 
+/* Most often a character alone, with another behind it. */
+static size_t cluster_bytes(const tern_charsmap *map, const unsigned char *bytes, size_t n) {
+    size_t length, next;
+    if (is_alone(map->classes[tern__utf8_decode(bytes, &length)] % TERN_GRAPHEME_CLASSES) &&
+        (length == n || is_alone(map->classes[tern__utf8_decode(bytes + length, &next)] % TERN_GRAPHEME_CLASSES)))
+        return length;
+    return tern__grapheme_cluster(bytes, n, map->classes);
+}
+
 static bool normalize_clusters(tern_precompiling *pass) {
     const tern_normalized *in = pass->work.in;
     for (size_t i = 0; (i = plain_end(pass->map, in->bytes, i, in->n_bytes)) < in->n_bytes;) {
-        size_t end = i + tern__grapheme_cluster(in->bytes + i, in->n_bytes - i, pass->map->classes);
+        size_t end = i + cluster_bytes(pass->map, in->bytes + i, in->n_bytes - i);
         if (!normalize_cluster(pass, i, end)) return false;
         i = end;
     }

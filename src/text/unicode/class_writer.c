@@ -29,8 +29,10 @@ void tern__class_writer_free(tern_class_writer *writer) {
     *writer = (tern_class_writer){0};
 }
 
-/* No set has planes 4 to 13 and 15 to 16 in parts that an edition of Unicode might change. */
-static const tern_code_range SAMPLED[] = {{0, 0xD7FF}, {0xE000, 0x3FFFF}, {0xE0000, 0xE0FFF}};
+/* But for planes 4 to 13, private use, Hangul, and the Han characters that each edition of Unicode since 6.0 has. */
+static const tern_code_range SAMPLED[] = {{0, 0x33FF},        {0x4DB0, 0x4DFF},   {0x9F00, 0xABFF},   {0xD7A4, 0xD7FF},
+                                          {0xF8F0, 0x1FFFF},  {0x2A6D0, 0x2A6FF}, {0x2B730, 0x2B73F}, {0x2B810, 0x2F7FF},
+                                          {0x2FA10, 0x33FFF}, {0xE0000, 0xE0FFF}};
 
 static bool make_sample(tern_class_writer *writer) {
     size_t n = 0;

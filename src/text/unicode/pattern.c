@@ -24,6 +24,11 @@ void tern__pattern_free(tern_pattern *pattern) {
     free(pattern);
 }
 
+int tern__pattern_character(const tern_pattern *pattern) {
+    bool is_one = !pattern->engine && pattern->n_bytes == 1 && (unsigned char)pattern->string[0] < 0x80;
+    return is_one ? (unsigned char)pattern->string[0] : -1;
+}
+
 static tern_status compile(tern_pattern *pattern, tern_text regex, tern_json_place place, tern_error *err) {
     tern_text_builder builder = {0};
     tern_status status = tern__pattern_translate(&builder, regex, place, err);

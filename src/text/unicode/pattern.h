@@ -12,6 +12,8 @@ typedef struct tern_pattern tern_pattern;
 tern_status tern__pattern_read(tern_pattern **out, const json_t *json, tern_json_place place, tern_error *err);
 tern_status tern__pattern_new(tern_pattern **out, tern_text pattern, bool is_regex, tern_json_place place, tern_error *err);
 void tern__pattern_free(tern_pattern *pattern);
+/* The ASCII character that is all of it; -1: it is something else. */
+int tern__pattern_character(const tern_pattern *pattern);
 
 /* A walk over the matches of `text`, well-formed UTF-8, from the left, as `find_iter` of Hugging Face's library gives them, empty matches
  * included:

@@ -254,7 +254,7 @@ static tern_status parse_group(tern_pattern_reader *r, unsigned options, tern_er
     switch (kind) {
     case '<':
     case '\'': {
-        tern_group_name name;
+        tern_group_name name = {0};
         r->at++;
         TERN_TRY(read_name(r, kind == '<' ? '>' : '\'', &name, err));
         TERN_TRY(add_name(r, name, err));
@@ -301,7 +301,7 @@ static tern_status parse_number(tern_pattern_reader *r, unsigned options, tern_e
 
 /* \k<name>, \k<1>, \k<-1>: behind the k. */
 static tern_status parse_reference(tern_pattern_reader *r, unsigned options, tern_error *err) {
-    tern_group_name name;
+    tern_group_name name = {0};
     if (!tern__pattern_is_at(r, '<') && !tern__pattern_is_at(r, '\'')) return tern__pattern_refuse(r, "\\k without a name", err);
     char closing = tern__pattern_is_at(r, '<') ? '>' : '\'';
     r->at++;

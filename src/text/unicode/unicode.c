@@ -174,9 +174,11 @@ unsigned tern__unicode_script(uint32_t c) {
     return low < COUNT(unicode_scripts) && unicode_scripts[low][0] <= c ? unicode_scripts[low][2] : TERN_UNICODE_SCRIPT_ANY;
 }
 
-void tern__unicode_grapheme_classes(unsigned char classes[0x110000]) {
-    for (size_t i = 0; i < COUNT(unicode_graphemes); i++)
-        for (uint32_t c = unicode_graphemes[i][0]; c <= unicode_graphemes[i][1]; c++) classes[c] |= (unsigned char)unicode_graphemes[i][2];
-    for (uint32_t c = HANGUL_FIRST; c <= HANGUL_LAST; c++)
-        classes[c] |= (c - HANGUL_FIRST) % HANGUL_TRAILING == 0 ? TERN_GRAPHEME_LV : TERN_GRAPHEME_LVT;
+void tern__unicode_grapheme_classes(unsigned char classes[0x110000], const unsigned char values[TERN_GRAPHEME_CLASSES]) {
+    for (size_t i = 0; i < COUNT(unicode_graphemes); i++) {
+        const unsigned *range = unicode_graphemes[i];
+        memset(classes + range[0], values[range[2]], range[1] - range[0] + 1);
+    }
+    memset(classes + HANGUL_FIRST, values[TERN_GRAPHEME_LVT], HANGUL_LAST - HANGUL_FIRST + 1);
+    for (uint32_t c = HANGUL_FIRST; c <= HANGUL_LAST; c += HANGUL_TRAILING) classes[c] = values[TERN_GRAPHEME_LV];
 }

@@ -98,8 +98,8 @@ typedef enum tern_grapheme_class {
 
 #define TERN_GRAPHEME_CLASSES 32 /* less than */
 
-/* The class of each code point, or'ed into classes[code_point]. */
-void tern__unicode_grapheme_classes(unsigned char classes[0x110000]);
+/* Sets classes[code_point] to values[its class], where the class is not OTHER. */
+void tern__unicode_grapheme_classes(unsigned char classes[0x110000], const unsigned char values[TERN_GRAPHEME_CLASSES]);
 /* Bytes of the cluster that starts at `text`, well-formed, and is not cut by its end; `classes` has the class of each code point in its low
  * bits. */
 size_t tern__grapheme_cluster(const unsigned char *text, size_t n_bytes, const unsigned char *classes);
