@@ -253,7 +253,10 @@ static void test_known_random(void **state) {
     }
 }
 
-/* Each code point between others of each kind. */
+/* Planes 3 to 16 hold nothing but what is unassigned or private, and the tags of plane 14. */
+static bool is_dull(uint32_t c) { return c >= 0x33480 && !(c >= 0xE0000 && c < 0xE0200); }
+
+/* Each code point between others of each kind; a dull one between one pair of them. */
 static void test_known_code_points(void **state) {
     (void)state;
     static const char *const before[] = {"a", " ", "1", "\n", "'", "."}, *const behind[] = {"b", "  c", "2", "\n", "'s", "\xCC\x81"};
@@ -265,7 +268,7 @@ static void test_known_code_points(void **state) {
             size_t n = 0;
             for (uint32_t c = base; c < base + STEP; c++) {
                 if (c >= 0xD800 && c < 0xE000) continue;
-                for (size_t k = 0; k < N; k++) {
+                for (size_t k = is_dull(c) ? c % N : 0; k < (is_dull(c) ? c % N + 1 : N); k++) {
                     size_t n_before = strlen(before[k]), n_behind = strlen(behind[k]);
                     memcpy(text + n, before[k], n_before);
                     n += n_before;
@@ -430,7 +433,7 @@ static void test_bad_files(void **state) {
         {SPLIT("{\"String\":\"a\"}", "\"removed\"", "true"), "Split: \"behavior\" must be Removed, Isolated", TERN_E_FORMAT},
         {SPLIT("{\"String\":\"a\"}", "\"Removed\"", "null"), "Split: \"invert\" must be true or false", TERN_E_FORMAT},
         {SPLIT("{\"Other\":\"a\"}", "\"Removed\"", "false"), "pre_tokenizer Split: \"pattern\" must be", TERN_E_FORMAT},
-        {SPLIT("{\"Regex\":\"(\"}", "\"Removed\"", "false"), "pre_tokenizer Split", TERN_E_UNSUPPORTED},
+        {SPLIT("{\"Regex\":\"(\"}", "\"Removed\"", "false"), "pre_tokenizer Split", TERN_E_FORMAT},
         {"{\"type\":\"Sequence\"}", "pre_tokenizer Sequence: \"pretokenizers\" is missing", TERN_E_FORMAT},
         {"{\"type\":\"Sequence\",\"pretokenizers\":[" SPLIT("{\"Regex\":\"a\"}", "\"Removed\"", "false") ",null]}",
          "\"pre_tokenizer\" must be an object", TERN_E_FORMAT},
@@ -449,7 +452,7 @@ static void test_bad_files(void **state) {
 
 static void test_deep_sequence(void **state) {
     (void)state;
-    for (int depth = 1; depth < 200; depth += 31) { /* 32 in one another are taken: 1 to 32, then 63 .. */
+    for (int depth = 1; depth < 200; depth += 31) { /* 1 and 32 in one another are taken, 63 and more are not */
         char json[16384];
         size_t n = (size_t)snprintf(json, sizeof json, "{\"pre_tokenizer\":");
         for (int i = 0; i < depth; i++) n += (size_t)snprintf(json + n, sizeof json - n, "{\"type\":\"Sequence\",\"pretokenizers\":[");

@@ -111,7 +111,7 @@ static bool rewrite_span(tern_rewriter *w, const tern_stage *stage, tern_spans *
 
 tern_status tern__rewrite_metaspace(const tern_stage *stage, tern_normalized *out, tern_words *words, tern_error *err) {
     size_t size = 0;
-    tern_rewriter w;
+    tern_rewriter w = {0};
     if (words->spans.n != 0 && !metaspace_size(&size, stage, words->text->bytes, &words->spans)) return fail_too_long(err);
     TERN_TRY(rewriter_start(&w, out, words->text, size, err));
     for (size_t k = 0; k < words->spans.n; k++)
@@ -125,7 +125,7 @@ tern_status tern__rewrite_byte_level(const tern_stage *stage, tern_normalized *o
     (void)stage;
     unsigned char characters[256][TERN_UNICODE_MAX_UTF8] = {{0}}, n_bytes[256];
     size_t size = 0;
-    tern_rewriter w;
+    tern_rewriter w = {0};
     for (unsigned byte = 0; byte < 256; byte++)
         n_bytes[byte] = (unsigned char)tern__utf8_encode(characters[byte], tern__byte_level_character((unsigned char)byte));
     for (size_t k = 0; k < words->spans.n; k++)

@@ -123,9 +123,12 @@ static inline unsigned flags_at(const unsigned char *bytes, size_t *n_bytes) {
 }
 
 static inline size_t flag_end(const unsigned char *bytes, size_t i, size_t end, unsigned flag) {
-    size_t length;
-    while (i < end && flags_at(bytes + i, &length) & flag) i += length;
-    return i;
+    for (;;) {
+        while (i < end && bytes[i] < 0x80 && tern__class_rows[bytes[i]] & flag) i++;
+        size_t length;
+        if (i == end || bytes[i] < 0x80 || !(flags_at(bytes + i, &length) & flag)) return i;
+        i += length;
+    }
 }
 
 /* [HEAD]*[TAIL]+|[HEAD]+[TAIL]* from `i`; `i` when there is none. A character may be both, so that the greedy head gives back what the
