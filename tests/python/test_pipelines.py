@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""test_pipelines.py - classify, rerank, zero-shot, ner and fill against what transformers' pipelines gave (tests/golden/pipelines): labels,
+words, offsets and order equal, scores within 1e-5; from arguments and from standard input, at every ISA level.
+
+Environment: TERN_COMMAND (default build/release/tern). The last line is "N passed, M failed". scripts/golden-pipelines.py wrote the files.
+SPDX-License-Identifier: Apache-2.0
+"""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "pipelines"
+TERN = os.environ.get("TERN_COMMAND", str(ROOT / "build" / "release" / "tern"))
+BOUND = 1e-5  # of scores; the golden files' own error is that of float32
+LEVELS = ("scalar", "avx2", "avx512")
+
+counts = {"passed": 0, "failed": 0}
+
+
+def check(ok, what):
+    counts["passed" if ok else "failed"] += 1
+    if not ok:
+        print(f"FAILED {what}", flush=True)
+
+
+def tern(arguments, texts, from_stdin):
+    given = [] if from_stdin else ["--", *texts]
+    stdin = "".join(t + "\n" for t in texts).encode() if from_stdin else b""
+    result = subprocess.run([TERN, *arguments, "--json", *given], input=stdin, capture_output=True, timeout=600)
+    if result.returncode != 0:
+        raise RuntimeError(f"tern {' '.join(arguments)}: exit {result.returncode}: {result.stderr.decode()[:1000]}")
+    return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+
+def levels_here():
+    best = json.loads(subprocess.run([TERN, "info", "--json"], capture_output=True, check=True).stdout)["devices"][0]["isa"]
+    return list(LEVELS[: LEVELS.index(best) + 1]) if best in LEVELS else [best]
+
+
+def difference(expected, found, what):
+    """Largest difference of numbers that are not whole; what else differs is told. Expected's keys count."""
+    if isinstance(expected, dict):
+        return max((difference(v, found.get(k), f"{what}.{k}") for k, v in expected.items()), default=0.0)
+    if isinstance(expected, list):
+        if not isinstance(found, list) or len(found) != len(expected):
+            raise ValueError(f"{what}: {found!r}, expected {expected!r}")
+        return max((difference(e, f, f"{what}[{i}]") for i, (e, f) in enumerate(zip(expected, found))), default=0.0)
+    if isinstance(expected, float) and isinstance(found, (int, float)):
+        return abs(expected - found)
+    if expected != found:
+        raise ValueError(f"{what}: {found!r}, expected {expected!r}")
+    return 0.0
+
+
+def arguments_of(folder, task, options):
+    arguments = [task, str(folder)]
+    if task == "zero-shot":
+        arguments += ["--labels", "politics,public health,sport"] + (["--multi-label"] if options["multi_label"] else [])
+    if task == "ner":
+        arguments += ["--aggregation-strategy", options["strategy"]]
+    if task == "fill":
+        arguments += ["--top-k", str(options["top_k"])]
+    if task == "rerank":
+        arguments += [options["query"]]
+    return arguments
+
+
+def result_of(task, line):
+    """A line of tern's as the pipeline's result."""
+    if task == "classify":
+        return line["labels"]
+    if task == "zero-shot":
+        return {"labels": [s["label"] for s in line["labels"]], "scores": [s["score"] for s in line["labels"]]}
+    return line["entities" if task == "ner" else "masks"]
+
+
+def check_file(path, level, from_stdin):
+    data = json.loads(path.read_text(encoding="utf-8"))
+    task, cases = data["task"], data["cases"]
+    texts = [c["text"] for c in cases]
+    found = tern([*arguments_of(path.parent, task, data["options"]), "--isa", level], texts, from_stdin)
+    if task == "rerank":
+        check([f["score"] for f in found] == sorted((f["score"] for f in found), reverse=True), f"{path.parent.name}: rerank sorts")
+        scores = {f["index"]: f["score"] for f in found}
+        results = [scores[i] for i in range(len(texts))]
+    else:
+        check([f["index"] for f in found] == list(range(len(texts))), f"{path.parent.name}: one line a text, in order")
+        results = [result_of(task, f) for f in found]
+    worst, n = 0.0, 0
+    for case, result in zip(cases, results):
+        what = f"{path.parent.name}/{path.name}, {level}, {case['text'][:60]!r}"
+        try:
+            d = difference(case["result"], result, "result")
+            worst = max(worst, d)
+            n += d <= BOUND
+            check(d <= BOUND, f"{what}: a score is off by {d:.2e}")
+        except ValueError as error:
+            check(False, f"{what}: {error}")
+    print(f"{path.parent.name}/{path.name}, {level}{', standard input' if from_stdin else ''}: {n} of {len(cases)} texts, {worst:.2e}", flush=True)
+
+
+def check_pairs():
+    """A pair is two texts with a tab between them: what the cross-encoder's rerank gives."""
+    path = GOLDEN / "regression" / "cases-rerank.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    cases = data["cases"][:20]
+    lines = tern(["classify", str(path.parent), "--pairs"], [f"{data['options']['query']}\t{c['text']}" for c in cases], True)
+    for case, line in zip(cases, lines):
+        check(abs(line["labels"][0]["score"] - case["result"]) <= BOUND, f"classify --pairs: {case['text'][:60]!r}")
+
+
+def check_refusals():
+    single, mask = str(GOLDEN / "single"), str(GOLDEN / "mask")
+    for arguments, part in ([(["classify", mask, "x"], "has no labels"), (["ner", single, "x"], "no head for token classification"),
+                             (["fill", single, "x"], "no head for masked language modeling"), (["fill", mask, "--", "no mask"], "[MASK]"),
+                             (["rerank", single, "query", "x"], "this model has 3 labels"),
+                             (["zero-shot", str(GOLDEN / "regression"), "x", "--labels", "a"], "natural language inference"),
+                             (["fill", mask, "--targets", "", "a [MASK]"], "no targets")]):
+        result = subprocess.run([TERN, *arguments], capture_output=True, timeout=60)
+        check(result.returncode == 1 and part in result.stderr.decode(), f"{arguments}: {result.returncode} {result.stderr.decode()[:200]}")
+
+
+def main():
+    levels = levels_here()
+    files = sorted(GOLDEN.glob("*/cases-*.json"))
+    check(len(files) >= 18, "the golden files are there")
+    for path in files:
+        for level in levels:
+            check_file(path, level, from_stdin=level == levels[0])
+    check_pairs()
+    check_refusals()
+    print(f"{counts['passed']} passed, {counts['failed']} failed")
+    return counts["failed"] > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
