@@ -19,6 +19,12 @@ from tern_tokenizer import Tokenizer  # noqa: E402
 
 SHOWN_FAILURES = int(os.environ.get("SHOWN_FAILURES", "1"))  # of a component
 
+
+def spells_affixes(model):
+    return (model.get("byte_fallback") and (model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")) and
+            any(token.startswith("<0x") for token in model["vocab"]))
+
+
 # What differs on purpose, each with the function that tells when: (Both, is_pair, add_special_tokens, options) -> bool. Nothing is compared
 # then; REPORT counts how often. docs/ARCHITECTURE.md gives the reasons.
 ACCEPTED = {
@@ -27,6 +33,8 @@ ACCEPTED = {
     "the library gives more than max_length ids when there are more special tokens; Tern refuses":
         lambda both, is_pair, add_special_tokens, options: add_special_tokens and options and
         both.theirs.num_special_tokens_to_add(is_pair) > options["max_length"],
+    "byte_fallback with a prefix or suffix of words: the library spells these as bytes of the text too, at offsets that the text lacks":
+        lambda both, is_pair, add_special_tokens, options: spells_affixes(both.whole["model"]),
 }
 
 

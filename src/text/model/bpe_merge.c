@@ -99,7 +99,8 @@ static tern_status reserve(tern_bpe_run *run, size_t n_bytes) {
     bool fits = !bpe->byte_fallback ||
                 (tern__size_multiply(n_bytes, bpe->prefix_bytes + 1, &needed) && tern__size_add(needed, bpe->suffix_bytes, &needed));
     if (!fits || !tern__size_add(needed, 1, &needed) || needed >= NONE / 2 ||
-        !tern__grow(&run->scratch->symbols, &run->scratch->symbols_capacity, needed, sizeof *run->scratch->symbols) ||
+        !tern__grow(&run->scratch->symbols, &run->scratch->symbols_capacity, needed < SHORT_WORD ? SHORT_WORD : needed,
+                    sizeof *run->scratch->symbols) ||
         (run->out->capacity - run->out->n < needed && !tern__token_list_reserve(run->out, needed)))
         return TERN_FAIL_MEMORY(run->err, n_bytes);
     return TERN_OK;

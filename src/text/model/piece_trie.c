@@ -197,6 +197,7 @@ static size_t take_ended(tern_trie_builder *builder, const tern_trie_range *rang
     }
     if (ended->value) {
         builder->trie->nodes[range->node].fields |= ended->value << TERN_TRIE_VALUE_SHIFT;
+        builder->trie->nodes[range->node].score = ended->score;
         mark_whole(builder, ended, range->bound);
     }
     return first;
@@ -218,6 +219,7 @@ static void set_tail(tern_trie_builder *builder, const tern_trie_key *key, size_
     for (size_t i = 0; i < 3 && i < n_rest; i++) link |= (uint32_t)byte_of(builder, key, depth + i) << (8 + 8 * i);
     tern_trie_node *to = &builder->trie->nodes[node];
     to->link = link;
+    to->score = key->score;
     to->fields |= TERN_TRIE_TAIL | key->value << TERN_TRIE_VALUE_SHIFT;
 }
 

@@ -18,6 +18,7 @@
 typedef struct tern_trie_node {
     uint32_t link;
     uint32_t fields; /* bits 0..8: label, 0: no node is here; 9: a tail; 10..31: index of the piece that ends here, or of the tail's + 1 */
+    double score;    /* of that piece: in the place where it is needed, not one more away */
 } tern_trie_node;
 
 #define TERN_TRIE_LABEL       0x1FFu

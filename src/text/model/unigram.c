@@ -14,11 +14,11 @@
 #include "text/unicode/unicode.h"
 
 #define NONE        UINT32_MAX
+#define USUAL_WORD  64   /* nodes; most words need fewer */
 #define UNK_PENALTY 10.0 /* an unknown character scores so much less than the worst piece */
 
 void tern__unigram_free(tern_unigram *unigram) {
     tern__piece_trie_free(&unigram->trie);
-    free(unigram->scores);
     free(unigram->whole);
     *unigram = (tern_unigram){0};
 }
@@ -37,32 +37,28 @@ static tern_status read_fields(tern_unigram *out, const json_t *json, size_t n_p
     return TERN_OK;
 }
 
-/* *highest: the highest score. */
-static tern_status take_scores(tern_unigram *out, tern_model_tables *tables, size_t n_pieces, double *highest, const char *file,
-                               tern_error *err) {
-    double lowest = INFINITY;
+static tern_status check_scores(const tern_model_tables *tables, size_t n_pieces, double *lowest, double *highest, const char *file,
+                                tern_error *err) {
+    *lowest = INFINITY;
     *highest = -INFINITY;
     if (tables->n_scores != n_pieces)
         return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: %zu pieces, but %zu scores", file, n_pieces, tables->n_scores);
     for (size_t i = 0; i < n_pieces; i++) {
         if (!isfinite(tables->scores[i])) return TERN_FAIL(err, TERN_E_FORMAT, "%s: model Unigram: a score is no finite number", file);
-        if (tables->scores[i] < lowest) lowest = tables->scores[i];
+        if (tables->scores[i] < *lowest) *lowest = tables->scores[i];
         if (tables->scores[i] > *highest) *highest = tables->scores[i];
     }
-    out->unk_score = lowest - UNK_PENALTY;
-    out->scores = tables->scores;
-    tables->scores = NULL;
-    tables->n_scores = tables->scores_capacity = 0;
     return TERN_OK;
 }
 
-tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, tern_model_tables *tables,
+tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, const tern_model_tables *tables,
                                const char *file, tern_error *err) {
     size_t n = vocabulary->n_entries, n_words = n / 64 + 1;
-    double highest;
+    double lowest, highest;
     out->vocabulary = vocabulary;
     TERN_TRY(read_fields(out, json, n, file, err));
-    TERN_TRY(take_scores(out, tables, n, &highest, file, err));
+    TERN_TRY(check_scores(tables, n, &lowest, &highest, file, err));
+    out->unk_score = lowest - UNK_PENALTY;
     for (unsigned byte = 0; byte < 256; byte++) {
         char name[8];
         int n_name = snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -70,7 +66,7 @@ tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabul
         out->fallback_ids[byte] = entry ? entry->id : -1;
     }
     if (!(out->whole = tern__alloc_zero(n_words, sizeof *out->whole))) return TERN_FAIL_MEMORY(err, n_words * sizeof *out->whole);
-    TERN_TRY(tern__piece_trie_build(&out->trie, vocabulary, out->scores, out->whole, err));
+    TERN_TRY(tern__piece_trie_build(&out->trie, vocabulary, tables->scores, out->whole, err));
     if (highest > 0 || out->unk_id < 0) memset(out->whole, 0, n_words * sizeof *out->whole);
     else out->whole[out->unk_id / 64] &= ~(UINT64_C(1) << out->unk_id % 64); /* it joins with others */
     return TERN_OK;
@@ -173,7 +169,7 @@ static tern_status add_pieces(tern_unigram_run *run, uint32_t start, uint32_t n_
             if (!tern__trie_match_tail(node, unigram->vocabulary, at - start, bytes + at, word_end - at, &n_rest)) break;
             at += (uint32_t)n_rest;
         }
-        double sum = score + unigram->scores[value - 1];
+        double sum = score + node.score;
         while (reached < at) nodes[++reached - first].start = NONE;
         tern_unigram_node *end = &nodes[at - first];
         if (end->start == NONE || sum > end->score) *end = (tern_unigram_node){.score = sum, .start = start, .id = (int32_t)value - 1};
@@ -220,8 +216,8 @@ static tern_status tokenize_word(tern_unigram_run *run) {
     for (uint32_t at = run->word.start; at < run->word.end;) {
         size_t n_bytes, left = run->word.end - at, needed = (size_t)(at - run->first) + (longest < left ? longest : left) + 1;
         tern__utf8_decode(run->bytes + at, &n_bytes);
-        if (needed > run->scratch->nodes_capacity &&
-            !tern__grow(&run->scratch->nodes, &run->scratch->nodes_capacity, needed, sizeof *run->scratch->nodes))
+        if (needed > run->scratch->nodes_capacity && !tern__grow(&run->scratch->nodes, &run->scratch->nodes_capacity,
+                                                                 needed < USUAL_WORD ? USUAL_WORD : needed, sizeof *run->scratch->nodes))
             return no_memory(run);
         if (at == run->word.start) run->scratch->nodes[0] = (tern_unigram_node){.score = 0};
         TERN_TRY(add_pieces(run, at, (uint32_t)n_bytes));

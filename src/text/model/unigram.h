@@ -14,7 +14,6 @@
 typedef struct tern_unigram {
     const tern_vocabulary *vocabulary; /* the model's; a piece's id is its index */
     tern_piece_trie trie;
-    double *scores;   /* [n_entries] */
     uint64_t *whole;  /* [n_entries / 64 + 1]: bits of pieces that are the best way through their text; all 0
                        * where scores are above 0, and where there is no unknown piece, so that a way that is not the best can be an error */
     double unk_score; /* of a character that is no piece */
@@ -24,8 +23,8 @@ typedef struct tern_unigram {
 } tern_unigram;
 
 void tern__unigram_free(tern_unigram *unigram);
-/* From the model's JSON and tables, of which the vocabulary has been moved to `vocabulary`; the scores are taken over. */
-tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, tern_model_tables *tables,
+/* From the model's JSON and tables, of which the vocabulary has been moved to `vocabulary`; the scores go into the trie. */
+tern_status tern__unigram_read(tern_unigram *out, const tern_vocabulary *vocabulary, const json_t *json, const tern_model_tables *tables,
                                const char *file, tern_error *err);
 tern_status tern__unigram_tokenize(const tern_unigram *unigram, tern_model_scratch *scratch, tern_token_list *out,
                                    const unsigned char *bytes, const tern_spans *spans, bool with_texts, tern_error *err);

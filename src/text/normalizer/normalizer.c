@@ -165,6 +165,7 @@ tern_status tern__normalizer_run(tern_normalized *out, const tern_normalizer *no
     }
     tern__normalized_free(&spare);
     TERN_TRY(status);
+    if (out->n_bytes == 0) out->bytes = text; /* not NULL */
     out->n_code_points = (uint32_t)tern__utf8_count(text, n_bytes);
     bool is_counted = !out->origins && tern__ascii_prefix(out->bytes, out->n_bytes) < out->n_bytes;
     return is_counted && !tern__normalized_fill_origins(out) ? TERN_FAIL_NORMALIZED(err, out) : TERN_OK;

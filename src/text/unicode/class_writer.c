@@ -134,7 +134,7 @@ static tern_status write_large(tern_class_writer *writer, tern_text_builder *out
     char *categories = tern__text_take(&builder);
     tern_code_set found = {0}, missing = {0}, wrong = {0};
     tern_status status = categories && make_sample(writer) ? TERN_OK : TERN_FAIL_MEMORY(err, sizeof SAMPLED);
-    if (status == TERN_OK) status = find_members(&found, writer, categories, err);
+    if (status == TERN_OK && categories[0] != '\0') status = find_members(&found, writer, categories, err);
     tern__code_set_sort(&found);
     if (status == TERN_OK && !(subtract(&missing, set, &found) && subtract(&wrong, &found, set)))
         status = TERN_FAIL_MEMORY(err, (set->n + found.n) * sizeof *set->ranges);

@@ -38,5 +38,12 @@ tern_status tern__pattern_search_start(tern_pattern_search *search, const tern_p
 /* Bytes [*start, *end) of the text. */
 tern_status tern__pattern_search_next(tern_pattern_search *search, size_t *start, size_t *end, bool *is_found, tern_error *err);
 void tern__pattern_search_end(tern_pattern_search *search);
+/* Goes over to another text, without a new allocation. */
+static inline void tern__pattern_search_move(tern_pattern_search *search, const unsigned char *text, size_t n_bytes) {
+    search->text = text;
+    search->n_bytes = n_bytes;
+    search->at = 0;
+    search->last_end = SIZE_MAX;
+}
 
 #endif

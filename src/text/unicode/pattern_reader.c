@@ -291,13 +291,13 @@ static tern_status read_intersections(tern_pattern_reader *r, int depth, tern_co
 }
 
 static tern_status read_nested_class(tern_pattern_reader *r, int depth, tern_code_set *set, tern_error *err) {
-    bool is_inverted;
+    bool is_inverted = false;
     TERN_TRY(read_intersections(r, depth, set, &is_inverted, err));
     return !is_inverted || tern__code_set_invert(set) ? TERN_OK : FAIL_SET(err);
 }
 
 tern_status tern__pattern_read_class(tern_pattern_reader *r, unsigned options, tern_code_set *set, tern_error *err) {
-    bool is_inverted;
+    bool is_inverted = false;
     TERN_TRY(read_intersections(r, 0, set, &is_inverted, err));
     if (options & TERN_OPTION_IGNORE_CASE) {
         if (!tern__code_set_ignore_case(set)) return FAIL_SET(err);
