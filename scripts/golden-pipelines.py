@@ -29,7 +29,7 @@ transformers.logging.set_verbosity_error()
 
 
 def make_texts():
-    sentences = [s for group in json.loads((GOLDEN / "sentences.json").read_text(encoding="utf-8")).values() for s in group]
+    sentences = [s.replace("\n", " ").replace("\r", " ") for group in json.loads((GOLDEN / "sentences.json").read_text(encoding="utf-8")).values() for s in group]
     rng = random.Random(SEED)
     texts = [" ".join(rng.sample(sentences, 2)) if i % 5 == 4 else s for i, s in enumerate(rng.choices(sentences, k=190))]
     return texts + ["", " ", "😀😀😀 👩‍👩‍👧‍👦", "שלום עולם, مرحبا بالعالم", "a" * 400, "word " * 90, "Wolfgang lives in Berlin.", "don't can't won't",
@@ -75,6 +75,10 @@ def make_model(folder, ending, tokenizer, is_roberta, **settings):
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"  # as those of BERT's tokenizers: the general class alone gives no token types
+    config = json.loads(path.read_text())
+    config["model_input_names"] = ["input_ids", *(() if is_roberta else ("token_type_ids",)), "attention_mask"]
+    path.write_text(json.dumps(config, indent=1) + "\n")
 
 
 def labels(names):
@@ -105,7 +109,7 @@ def classification(texts, words):
         folder = GOLDEN / "pipelines" / name
         make_model(folder, "ForSequenceClassification", words, False, **settings)
         pipe = transformers.pipeline("text-classification", model=str(folder), top_k=None, device="cpu")
-        write(folder, "classify", {}, texts, [pipe(t, truncation=True) for t in texts])
+        write(folder, "classify", {}, texts, pipe(texts, truncation=True))
     encoder = CrossEncoder(str(GOLDEN / "pipelines" / "regression"), device="cpu")
     query = "how tall is the mountain"
     ranks = encoder.rank(query, texts)

@@ -18,7 +18,7 @@ typedef struct tern_modules {
     char *transformer_folder; /* where config.json and the weights are */
     tern_pool pooling;
     bool normalize;
-    int64_t max_seq_length;   /* 0: not said */
+    int64_t max_seq_length; /* 0: not said */
 } tern_modules;
 
 tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error *err);
@@ -32,21 +32,22 @@ typedef struct tern_folder {
     const tern_arch *arch;
     const tern_arch_class *arch_class;
     tern_checkpoint *checkpoint;
-    tern_program *program;      /* weights not bound yet */
+    tern_program *program; /* weights not bound yet */
     tern_arch_facts facts;
-    int32_t n_outputs;          /* of Hugging Face's names; those of tern__embedding_output follow */
-    const char **labels;        /* [n_labels] of a classifier's head, in label_names; 0: none */
+    int32_t n_outputs;   /* of Hugging Face's names; those of tern__embedding_output follow */
+    const char **labels; /* [n_labels] of a classifier's head, in label_names; 0: none */
     int64_t n_labels;
     tern_arena label_names;
-    char *architecture;         /* first of config.json's `architectures`, else the base class */
-    tern_load_report report;    /* of all weights */
+    char *architecture;      /* first of config.json's `architectures`, else the base class */
+    tern_load_report report; /* of all weights */
 } tern_folder;
 
 tern_status tern__folder_open(tern_folder *out, const char *folder, tern_error *err);
 void tern__folder_close(tern_folder *folder);
 
 /* Parse folder/config.json or any config file; finds the architecture. */
-tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path, tern_error *err);
+tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
+                              tern_error *err);
 
 /* special_tokens.c: the ids of the folder's tokenizer, which is loaded. */
 tern_status tern__special_tokens_read(tern_model *model, const char *folder, tern_error *err);
@@ -74,16 +75,17 @@ tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, con
 
 struct tern_model {
     tern_folder folder;
-    tern_arena copies;               /* tensors that had to be aligned */
-    tern_tokenizer *tokenizer;       /* NULL: the folder has none */
+    tern_arena copies;                                 /* tensors that had to be aligned */
+    tern_tokenizer *tokenizer;                         /* NULL: the folder has none */
     int32_t unk_token_id, mask_token_id, pad_token_id; /* -1: not known */
+    bool uses_token_types; /* the tokenizer's type ids go into the model, as transformers lets them; else all are 0 */
     const tern_device_record *device;
-    void *opened;                    /* the device */
-    void *compiled;                  /* the program on it */
+    void *opened;   /* the device */
+    void *compiled; /* the program on it */
     int64_t n_parameters;
     tern_dtype checkpoint_dtype;
     int64_t max_seq_length;
-    pthread_mutex_t run_lock;        /* one run at a time */
+    pthread_mutex_t run_lock; /* one run at a time */
 };
 
 /* ---- Batches (batch.c) ---- */
@@ -91,8 +93,8 @@ struct tern_model {
 /* Packed rows under construction. */
 typedef struct tern_rows_builder {
     tern_batch batch;
-    int64_t *row_start;                 /* [n_sequences + 1] */
-    int32_t *rows[TERN_N_INPUTS];       /* [n_tokens] each */
+    int64_t *row_start;           /* [n_sequences + 1] */
+    int32_t *rows[TERN_N_INPUTS]; /* [n_tokens] each */
 } tern_rows_builder;
 
 tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_t max_tokens, tern_error *err);

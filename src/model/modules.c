@@ -21,8 +21,10 @@ static tern_status load_optional(json_t **out, const char *folder, const char *n
 }
 
 static bool pool_by_name(const char *name, tern_pool *pool) {
-    static const struct { const char *name; tern_pool pool; } known[] = {
-        {"cls", TERN_POOL_CLS}, {"mean", TERN_POOL_MEAN}, {"max", TERN_POOL_MAX}};
+    static const struct {
+        const char *name;
+        tern_pool pool;
+    } known[] = {{"cls", TERN_POOL_CLS}, {"mean", TERN_POOL_MEAN}, {"max", TERN_POOL_MAX}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, name) == 0) {
             *pool = known[i].pool;
@@ -33,10 +35,14 @@ static bool pool_by_name(const char *name, tern_pool *pool) {
 
 /* The one mode that a Pooling config turns on, by its name; *n_modes counts them. */
 static const char *pooling_mode(const json_t *config, size_t *n_modes) {
-    static const struct { const char *key, *mode; } old_keys[] = {
-        {"pooling_mode_cls_token", "cls"},       {"pooling_mode_mean_tokens", "mean"},
-        {"pooling_mode_max_tokens", "max"},      {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
-        {"pooling_mode_weightedmean_tokens", "weightedmean"}, {"pooling_mode_lasttoken", "lasttoken"}};
+    static const struct {
+        const char *key, *mode;
+    } old_keys[] = {{"pooling_mode_cls_token", "cls"},
+                    {"pooling_mode_mean_tokens", "mean"},
+                    {"pooling_mode_max_tokens", "max"},
+                    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
+                    {"pooling_mode_weightedmean_tokens", "weightedmean"},
+                    {"pooling_mode_lasttoken", "lasttoken"}};
     const json_t *mode = json_object_get(config, "pooling_mode");
     if (json_is_string(mode)) {
         *n_modes = 1;
@@ -60,13 +66,15 @@ static const char *pooling_mode(const json_t *config, size_t *n_modes) {
 static tern_status read_pooling(tern_modules *modules, const char *folder, tern_error *err) {
     json_t *config;
     TERN_TRY(load_optional(&config, folder, "config.json", err));
-    if (config == NULL) return TERN_FAIL(err, TERN_E_IO, "%s/config.json: modules.json names a Pooling module there; the file is missing", folder);
+    if (config == NULL)
+        return TERN_FAIL(err, TERN_E_IO, "%s/config.json: modules.json names a Pooling module there; the file is missing", folder);
     size_t n_modes;
     const char *mode = pooling_mode(config, &n_modes);
     tern_status status = TERN_OK;
     if (n_modes != 1 || !pool_by_name(mode, &modules->pooling))
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/config.json: %zu pooling modes are on (\"%.40s\"); this version takes one of cls, mean, max",
-                           folder, n_modes, mode);
+        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
+                           "%s/config.json: %zu pooling modes are on (\"%.40s\"); this version takes one of cls, mean, max", folder,
+                           n_modes, mode);
     json_decref(config);
     return status;
 }
@@ -76,13 +84,12 @@ static tern_status read_transformer(tern_modules *modules, const char *folder, t
     TERN_TRY(load_optional(&config, folder, "sentence_bert_config.json", err));
     const json_t *length = json_object_get(config, "max_seq_length");
     tern_status status = TERN_OK;
-    if (json_is_integer(length) && json_integer_value(length) > 0)
-        modules->max_seq_length = json_integer_value(length);
+    if (json_is_integer(length) && json_integer_value(length) > 0) modules->max_seq_length = json_integer_value(length);
     else if (length != NULL && !json_is_null(length))
         status = TERN_FAIL(err, TERN_E_CONFIG, "%s/sentence_bert_config.json: \"max_seq_length\" is not a positive integer", folder);
     if (status == TERN_OK && json_is_true(json_object_get(config, "do_lower_case")))
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/sentence_bert_config.json: \"do_lower_case\" is true; this version leaves case to the tokenizer",
-                           folder);
+        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
+                           "%s/sentence_bert_config.json: \"do_lower_case\" is true; this version leaves case to the tokenizer", folder);
     json_decref(config);
     return status;
 }
@@ -107,7 +114,8 @@ static tern_status read_module(tern_modules *modules, const char *folder, const 
     if (step == 1 && strcmp(name, "Pooling") == 0) status = read_pooling(modules, module_folder, err);
     else if (step == 2 && strcmp(name, "Normalize") == 0) modules->normalize = true;
     else
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/modules.json: module %zu is \"%.80s\"; this version runs Transformer, Pooling, Normalize, in this order",
+        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
+                           "%s/modules.json: module %zu is \"%.80s\"; this version runs Transformer, Pooling, Normalize, in this order",
                            folder, step, type);
     free(module_folder);
     return status;

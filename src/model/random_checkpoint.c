@@ -60,7 +60,8 @@ static tern_status write_weights(const char *folder, const tern_program *program
     for (int32_t w = 0; w < program->n_weights && status == TERN_OK; w++) {
         const tern_weight *weight = &program->weights[w];
         tern_tensor *tensor = &tensors[w];
-        *tensor = (tern_tensor){.name = weight->name, .dtype = TERN_DTYPE_F32, .rank = weight->rank, .shape = {weight->shape[0], weight->shape[1]}};
+        *tensor = (tern_tensor){
+            .name = weight->name, .dtype = TERN_DTYPE_F32, .rank = weight->rank, .shape = {weight->shape[0], weight->shape[1]}};
         const size_t n = (size_t)tern_tensor_elements(tensor);
         float *data = tern__alloc(n, sizeof *data);
         tensor->data = data;
@@ -122,7 +123,8 @@ static tern_status write_vocab(const char *folder, int64_t vocab_size, tern_erro
 
 static tern_status write_tokenizer(const char *folder, const tern_arch_facts *facts, tern_error *err) {
     char config[256];
-    snprintf(config, sizeof config, "{\n  \"do_lower_case\": true,\n  \"model_max_length\": %lld,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
+    snprintf(config, sizeof config,
+             "{\n  \"do_lower_case\": true,\n  \"model_max_length\": %lld,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
              (long long)facts->max_tokens);
     TERN_TRY(write_text(folder, "tokenizer_config.json", config, err));
     return write_vocab(folder, facts->vocab_size, err);
@@ -152,8 +154,8 @@ static tern_status prepare_folder(const char *folder, tern_error *err) {
 
 static bool every_weight(void *context, const char *name) { return (void)context, (void)name, true; }
 
-static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, const tern_arch_class *arch_class, tern_program *program, const char *config_path, uint64_t seed,
-                                    const char *folder, tern_error *err) {
+static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, const tern_arch_class *arch_class, tern_program *program,
+                                    const char *config_path, uint64_t seed, const char *folder, tern_error *err) {
     const char *architecture = json_string_value(json_array_get(json_object_get(json, "architectures"), 0));
     const tern_config config = {
         .json = json, .program = program, .head = tern__arch_head(arch_class, architecture), .has_weight = every_weight};

@@ -1,5 +1,5 @@
-/* special_tokens.c - the ids of named special tokens, which tasks need: what tokenizer_config.json calls "unk_token", "mask_token" and "pad_token", or
- * else special_tokens_map.json.
+/* special_tokens.c - what tasks need of a tokenizer's configuration: the ids of "unk_token", "mask_token" and "pad_token", from
+ * tokenizer_config.json or else special_tokens_map.json; and whether its type ids are used.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -27,12 +27,24 @@ static int32_t find_id(const tern_tokenizer *tokenizer, const json_t *files[2], 
     return -1;
 }
 
+/* Do a tokenizer's type ids go into the model? As its "model_input_names" say; without them transformers' general class gives none. */
+static bool gives_token_types(const json_t *config) {
+    const json_t *names = json_object_get(config, "model_input_names");
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (name != NULL && strcmp(name, "token_type_ids") == 0) return true;
+    }
+    const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
+    return names == NULL && (class == NULL || (strcmp(class, "TokenizersBackend") != 0 && strcmp(class, "PreTrainedTokenizerFast") != 0));
+}
+
 tern_status tern__special_tokens_read(tern_model *model, const char *folder, tern_error *err) {
     json_t *config, *map = NULL;
     TERN_TRY(load_if_there(&config, folder, "tokenizer_config.json", err));
     const tern_status status = load_if_there(&map, folder, "special_tokens_map.json", err);
     const json_t *files[2] = {config, map};
     model->unk_token_id = find_id(model->tokenizer, files, "unk_token");
+    model->uses_token_types = gives_token_types(config) && model->folder.facts.type_vocab_size > 1;
     model->pad_token_id = find_id(model->tokenizer, files, "pad_token");
     model->mask_token_id = find_id(model->tokenizer, files, "mask_token");
     json_decref(config);

@@ -138,11 +138,15 @@ static void format_entry(char *out, size_t n_bytes, const tern_weight_entry *ent
     format_shape(expected, sizeof expected, entry->expected_shape, entry->expected_rank);
     format_shape(found, sizeof found, entry->found_shape, entry->found_rank);
     switch (entry->state) {
-    case TERN_WEIGHT_MISSING: snprintf(out, n_bytes, "\n  missing     %s %s", entry->name, expected); break;
-    case TERN_WEIGHT_UNEXPECTED: snprintf(out, n_bytes, "\n  unexpected  %s %s", entry->name, found); break;
+    case TERN_WEIGHT_MISSING:
+        snprintf(out, n_bytes, "\n  missing     %s %s", entry->name, expected);
+        break;
+    case TERN_WEIGHT_UNEXPECTED:
+        snprintf(out, n_bytes, "\n  unexpected  %s %s", entry->name, found);
+        break;
     default:
-        snprintf(out, n_bytes, "\n  misshapen   %s is %s %s, not a float %s", entry->checkpoint_name, tern_dtype_name(entry->found_dtype), found,
-                 expected);
+        snprintf(out, n_bytes, "\n  misshapen   %s is %s %s, not a float %s", entry->checkpoint_name, tern_dtype_name(entry->found_dtype),
+                 found, expected);
     }
 }
 
@@ -167,8 +171,8 @@ tern_status tern__weights_check(const tern_load_report *report, const char *fold
     if (n_faults == 0) return TERN_OK;
     char rest[96] = "";
     if (n_listed < n_faults) snprintf(rest, sizeof rest, "\n  and %zu more; the load report has them all", n_faults - n_listed);
-    return TERN_FAIL(err, TERN_E_WEIGHTS, "%.200s: the weights do not fit config.json: %zu missing, %zu unexpected, %zu misshapen%s%s", folder,
-                     counts[TERN_WEIGHT_MISSING], counts[TERN_WEIGHT_UNEXPECTED], counts[TERN_WEIGHT_MISSHAPEN], list, rest);
+    return TERN_FAIL(err, TERN_E_WEIGHTS, "%.200s: the weights do not fit config.json: %zu missing, %zu unexpected, %zu misshapen%s%s",
+                     folder, counts[TERN_WEIGHT_MISSING], counts[TERN_WEIGHT_UNEXPECTED], counts[TERN_WEIGHT_MISSHAPEN], list, rest);
 }
 
 /* ---- Binding ---- */

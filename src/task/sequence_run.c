@@ -13,7 +13,7 @@ static tern_status check_ids(const tern_model *model, const tern_encoding *encod
     if (encoding->n == 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "text %zu: the tokenizer gives no tokens", text);
     for (size_t i = 0; i < encoding->n; i++)
         if (encoding->ids[i] < 0 || encoding->ids[i] >= facts->vocab_size ||
-            (facts->type_vocab_size > 1 && encoding->type_ids[i] >= facts->type_vocab_size))
+            (model->uses_token_types && encoding->type_ids[i] >= facts->type_vocab_size))
             return TERN_FAIL(err, TERN_E_CONFIG,
                              "text %zu: the tokenizer gives id %d (type %d); config.json has vocab_size %lld (type_vocab_size %lld)", text,
                              encoding->ids[i], encoding->type_ids[i], (long long)facts->vocab_size, (long long)facts->type_vocab_size);
@@ -126,9 +126,8 @@ static void fill_rows(batches *b, size_t first, size_t end) {
         const tern_encoding *encoding = b->sequences[s].encoding;
         int64_t n_counted = 0;
         for (size_t i = 0; i < encoding->n; i++) {
-            /* A model with one token type, such as RoBERTa, takes pairs too. */
             if (b->sequences[s].n_picks > 0 && encoding->ids[i] == b->run->pick_id) b->picks[n_picks++] = (int32_t)b->rows.batch.n_tokens;
-            const int32_t type = facts->type_vocab_size > 1 ? encoding->type_ids[i] : 0;
+            const int32_t type = b->run->model->uses_token_types ? encoding->type_ids[i] : 0;
             tern__rows_add(&b->rows, encoding->ids[i], type, tern__position_id(facts, encoding->ids[i], (int64_t)i, &n_counted),
                            (int32_t)i);
         }
