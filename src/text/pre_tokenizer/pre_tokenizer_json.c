@@ -23,7 +23,7 @@ static tern_stage *add_stage(tern_pre_tokenizer *out) {
 }
 
 /* The index of `text` among `names`, which end with NULL; -1: none. */
-static int find_name(tern_text text, const char *const *names) {
+static int find_choice(tern_text text, const char *const *names) {
     for (int i = 0; names[i]; i++)
         if (strlen(names[i]) == text.bytes && memcmp(names[i], text.data, text.bytes) == 0) return i;
     return -1;
@@ -40,23 +40,23 @@ static tern_status read_behavior(tern_split_behavior *out, const json_t *json, t
     };
     tern_text text = {0};
     TERN_TRY(tern__json_text(&text, json, "behavior", place, err));
-    int found = find_name(text, names);
+    int found = find_choice(text, names);
     if (found < 0) return fail_value(place, "behavior", "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous", err);
     *out = (tern_split_behavior)found;
     return TERN_OK;
 }
 
 /* One code point as UTF-8. */
-static bool is_one_character(tern_text text) {
+static bool is_single_character(tern_text text) {
     size_t length;
     if (text.bytes == 0) return false;
     (void)tern__utf8_decode((const unsigned char *)text.data, &length);
     return length == text.bytes;
 }
 
-static tern_status read_character(tern_text *out, const json_t *json, const char *key, tern_json_place place, tern_error *err) {
+static tern_status read_single_character(tern_text *out, const json_t *json, const char *key, tern_json_place place, tern_error *err) {
     TERN_TRY(tern__json_text(out, json, key, place, err));
-    return is_one_character(*out) ? TERN_OK : fail_value(place, key, "one character", err);
+    return is_single_character(*out) ? TERN_OK : fail_value(place, key, "one character", err);
 }
 
 /* What a behavior is to a match of one character. */
@@ -82,9 +82,9 @@ static void set_flag_action(tern_stage *stage, unsigned flag, tern_split_action 
 }
 
 /* The readers of the types: `stage` is new. */
-typedef tern_status read_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err);
+typedef tern_status read_stage_of_type(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err);
 
-static tern_status read_bert(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_bert_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     (void)json, (void)place, (void)err;
     set_flag_action(stage, TERN_CHARACTER_PUNCTUATION, TERN_ACTION_ISOLATE);
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
@@ -92,7 +92,7 @@ static tern_status read_bert(tern_stage *stage, const json_t *json, tern_json_pl
     return TERN_OK;
 }
 
-static tern_status read_whitespace(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_whitespace_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     (void)json, (void)place, (void)err;
     memset(stage->action_of_flags, TERN_ACTION_OTHER_RUN, sizeof stage->action_of_flags);
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
@@ -101,14 +101,14 @@ static tern_status read_whitespace(tern_stage *stage, const json_t *json, tern_j
     return TERN_OK;
 }
 
-static tern_status read_whitespace_split(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_whitespace_split_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     (void)json, (void)place, (void)err;
     set_flag_action(stage, TERN_CHARACTER_SPACE, TERN_ACTION_REMOVE);
     tern__split_classes_set(stage);
     return TERN_OK;
 }
 
-static tern_status read_punctuation(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_punctuation_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     tern_split_behavior behavior = TERN_SPLIT_ISOLATED;
     if (json_object_get(json, "behavior")) TERN_TRY(read_behavior(&behavior, json, place, err));
     set_flag_action(stage, TERN_CHARACTER_PUNCTUATION, action_of(behavior));
@@ -116,7 +116,7 @@ static tern_status read_punctuation(tern_stage *stage, const json_t *json, tern_
     return TERN_OK;
 }
 
-static tern_status read_digits(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_digits_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     bool individual_digits = false;
     TERN_TRY(tern__json_bool(&individual_digits, json, "individual_digits", place, err));
     set_flag_action(stage, TERN_CHARACTER_NUMERIC, individual_digits ? TERN_ACTION_ISOLATE : TERN_ACTION_OTHER_RUN);
@@ -131,14 +131,14 @@ static void set_delimiter(tern_stage *stage, tern_text character, tern_split_beh
     tern__split_classes_set(stage);
 }
 
-static tern_status read_delimiter(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_delimiter_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     tern_text delimiter = {0};
-    TERN_TRY(read_character(&delimiter, json, "delimiter", place, err));
+    TERN_TRY(read_single_character(&delimiter, json, "delimiter", place, err));
     set_delimiter(stage, delimiter, TERN_SPLIT_REMOVED);
     return TERN_OK;
 }
 
-static tern_status read_split(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_split_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     json_t *pattern;
     TERN_TRY(tern__json_object(&pattern, json, "pattern", place, err));
     TERN_TRY(read_behavior(&stage->behavior, json, place, err));
@@ -146,7 +146,7 @@ static tern_status read_split(tern_stage *stage, const json_t *json, tern_json_p
     tern_text text = {0};
     if (json_is_string(json_object_get(pattern, "String"))) {
         TERN_TRY(tern__json_text(&text, pattern, "String", place, err));
-        if (is_one_character(text) && !stage->invert) {
+        if (is_single_character(text) && !stage->invert) {
             set_delimiter(stage, text, stage->behavior);
             return TERN_OK;
         }
@@ -162,13 +162,13 @@ static tern_status read_split(tern_stage *stage, const json_t *json, tern_json_p
     return tern__pattern_read(&stage->pattern, pattern, place, err);
 }
 
-static tern_status read_scripts(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_scripts_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     (void)json, (void)place, (void)err;
     stage->split = tern__split_scripts;
     return TERN_OK;
 }
 
-static tern_status read_length(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_length_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     const json_t *length = json_object_get(json, "length");
     if (length && (!json_is_integer(length) || json_integer_value(length) < 1))
         return fail_value(place, "length", "a whole number, at least 1", err);
@@ -178,16 +178,16 @@ static tern_status read_length(tern_stage *stage, const json_t *json, tern_json_
 }
 
 /* Older files have add_prefix_space for prepend_scheme, and str_rep, which must be a string and says nothing. */
-static tern_status read_metaspace(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_metaspace_stage(tern_stage *stage, const json_t *json, tern_json_place place, tern_error *err) {
     static const char *const schemes[] = {
         [TERN_PREPEND_ALWAYS] = "always", [TERN_PREPEND_FIRST] = "first", [TERN_PREPEND_NEVER] = "never", NULL};
     tern_text replacement = {0}, scheme = {.data = "always", .bytes = 6}, unused;
     const json_t *old_name = json_object_get(json, "str_rep"), *add_prefix_space = json_object_get(json, "add_prefix_space"),
                  *is_split = json_object_get(json, "split");
     bool add = true;
-    TERN_TRY(read_character(&replacement, json, "replacement", place, err));
+    TERN_TRY(read_single_character(&replacement, json, "replacement", place, err));
     if (json_object_get(json, "prepend_scheme")) TERN_TRY(tern__json_text(&scheme, json, "prepend_scheme", place, err));
-    int found = find_name(scheme, schemes);
+    int found = find_choice(scheme, schemes);
     if (found < 0) return fail_value(place, "prepend_scheme", "always, first or never", err);
     if (old_name && !json_is_null(old_name)) TERN_TRY(tern__json_text(&unused, json, "str_rep", place, err));
     if (add_prefix_space && !json_is_null(add_prefix_space)) TERN_TRY(tern__json_bool(&add, json, "add_prefix_space", place, err));
@@ -202,7 +202,7 @@ static tern_status read_metaspace(tern_stage *stage, const json_t *json, tern_js
 }
 
 /* A leading space, GPT-2's pattern, characters for bytes: each a stage. */
-static tern_status read_byte_level(tern_pre_tokenizer *out, const json_t *json, tern_json_place place, tern_error *err) {
+static tern_status read_byte_level_stage(tern_pre_tokenizer *out, const json_t *json, tern_json_place place, tern_error *err) {
     bool add_prefix_space = false, trim_offsets, use_regex = true;
     TERN_TRY(tern__json_bool(&add_prefix_space, json, "add_prefix_space", place, err));
     TERN_TRY(tern__json_bool(&trim_offsets, json, "trim_offsets", place, err));
@@ -224,17 +224,19 @@ static tern_status read_byte_level(tern_pre_tokenizer *out, const json_t *json, 
 
 static const struct {
     const char *type;
-    read_stage *read;
+    read_stage_of_type *read;
 } TYPES[] = {
-    {"BertPreTokenizer", read_bert}, {"CharDelimiterSplit", read_delimiter},     {"Digits", read_digits}, {"FixedLength", read_length},
-    {"Metaspace", read_metaspace},   {"Punctuation", read_punctuation},          {"Split", read_split},   {"UnicodeScripts", read_scripts},
-    {"Whitespace", read_whitespace}, {"WhitespaceSplit", read_whitespace_split},
+    {"BertPreTokenizer", read_bert_stage}, {"CharDelimiterSplit", read_delimiter_stage},
+    {"Digits", read_digits_stage},         {"FixedLength", read_length_stage},
+    {"Metaspace", read_metaspace_stage},   {"Punctuation", read_punctuation_stage},
+    {"Split", read_split_stage},           {"UnicodeScripts", read_scripts_stage},
+    {"Whitespace", read_whitespace_stage}, {"WhitespaceSplit", read_whitespace_split_stage},
 };
 
 static tern_status add_stages(tern_pre_tokenizer *out, const json_t *json, const char *file, int depth, tern_error *err) {
     tern_json_place place = {.file = file, .part = "pre_tokenizer", .type = ""};
     TERN_TRY(tern__json_type(&place.type, json, place, err));
-    if (strcmp(place.type, "ByteLevel") == 0) return read_byte_level(out, json, place, err);
+    if (strcmp(place.type, "ByteLevel") == 0) return read_byte_level_stage(out, json, place, err);
     if (strcmp(place.type, "Sequence") == 0) {
         json_t *members;
         TERN_TRY(tern__json_array(&members, json, "pretokenizers", place, err));

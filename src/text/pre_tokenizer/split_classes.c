@@ -14,7 +14,7 @@ static inline unsigned action_at(const tern_stage *stage, const unsigned char *b
 }
 
 /* Where the run of characters of one action ends. */
-static inline size_t run_end(const tern_stage *stage, const unsigned char *bytes, size_t i, size_t end, unsigned action) {
+static inline size_t action_end(const tern_stage *stage, const unsigned char *bytes, size_t i, size_t end, unsigned action) {
     for (;;) {
         while (i < end && stage->ascii[bytes[i]] == action) i++;
         size_t length;
@@ -29,10 +29,10 @@ static bool split_one(const tern_stage *stage, tern_spans *out, const unsigned c
     unsigned action = action_at(stage, bytes + i, &length);
     i += length;
     if (action == TERN_ACTION_RUN || action == TERN_ACTION_OTHER_RUN) {
-        i = run_end(stage, bytes, i, end, action);
+        i = action_end(stage, bytes, i, end, action);
         if (i < end && action_at(stage, bytes + i, &length) == TERN_ACTION_END) i += length;
     } else if (action == TERN_ACTION_BEGIN) {
-        i = run_end(stage, bytes, i, end, TERN_ACTION_RUN);
+        i = action_end(stage, bytes, i, end, TERN_ACTION_RUN);
     }
     *at = i;
     return action == TERN_ACTION_REMOVE || tern__spans_push(out, start, i);
@@ -59,7 +59,7 @@ void tern__split_classes_set(tern_stage *stage) {
     stage->split = tern__split_classes;
 }
 
-static void add_characters(tern_block *block, const tern_stage *stage, const unsigned char *bytes) {
+static void class_characters(tern_block *block, const tern_stage *stage, const unsigned char *bytes) {
     size_t i, length;
     for (uint32_t c; block->not_ascii != 0 && block_take_character(block, bytes, &i, &length, &c);) {
         unsigned action = c == stage->delimiter ? stage->delimiter_action : stage->action_of_flags[tern__character_flags(c)];
@@ -74,7 +74,7 @@ static bool split_span(const tern_stage *stage, tern_spans *out, const unsigned 
     while (at < end) {
         tern_block block;
         block_read(&block, stage, N_CLASSES, bytes, at, end);
-        add_characters(&block, stage, bytes + at);
+        class_characters(&block, stage, bytes + at);
         const uint64_t *masks = block.masks, other = masks[CLASS_OTHER_RUN], removed = masks[CLASS_REMOVED];
         uint64_t starts = (other ^ other << 1) | (removed ^ removed << 1) | masks[CLASS_BEGINS] | masks[CLASS_ENDS] << 1 | 1;
         if (!block_reserve(out)) return false;

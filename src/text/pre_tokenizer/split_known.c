@@ -117,7 +117,7 @@ static inline size_t clip_end(const unsigned char *bytes, size_t i, size_t end) 
     return kind & TERN_KIND_NUMBER ? i + length : kind_end(bytes, i + length, end, kind);
 }
 
-static inline unsigned flags_at(const unsigned char *bytes, size_t *n_bytes) {
+static inline unsigned case_flags_at(const unsigned char *bytes, size_t *n_bytes) {
     if (bytes[0] < 0x80) return *n_bytes = 1, tern__class_rows[bytes[0]];
     return tern__character_flags(tern__utf8_decode(bytes, n_bytes));
 }
@@ -126,7 +126,7 @@ static inline size_t flag_end(const unsigned char *bytes, size_t i, size_t end, 
     for (;;) {
         while (i < end && bytes[i] < 0x80 && tern__class_rows[bytes[i]] & flag) i++;
         size_t length;
-        if (i == end || bytes[i] < 0x80 || !(flags_at(bytes + i, &length) & flag)) return i;
+        if (i == end || bytes[i] < 0x80 || !(case_flags_at(bytes + i, &length) & flag)) return i;
         i += length;
     }
 }
@@ -135,7 +135,7 @@ static inline size_t flag_end(const unsigned char *bytes, size_t i, size_t end, 
  * tail needs: its last character that can be one. */
 static inline size_t cased_word_end(const unsigned char *bytes, size_t i, size_t end, bool *has_tail) {
     size_t head = i, last_tail = i, length;
-    for (unsigned flags; head < end && (flags = flags_at(bytes + head, &length)) & TERN_CHARACTER_CASED_HEAD; head += length)
+    for (unsigned flags; head < end && (flags = case_flags_at(bytes + head, &length)) & TERN_CHARACTER_CASED_HEAD; head += length)
         if (flags & TERN_CHARACTER_CASED_TAIL) last_tail = head + length;
     size_t tail = flag_end(bytes, head, end, TERN_CHARACTER_CASED_TAIL);
     *has_tail = tail > head || last_tail > i;
@@ -147,7 +147,7 @@ static inline size_t o200k_word_end(const unsigned char *bytes, size_t i, size_t
     bool has_tail, has_prefix = !(kind & (TERN_KIND_LETTER | TERN_KIND_NUMBER | TERN_KIND_NEWLINE));
     size_t start = has_prefix ? i + length : i, stop = cased_word_end(bytes, start, end, &has_tail);
     /* Without a tail, a mark that was taken for the prefix is a word before the head is. */
-    if (has_prefix && !has_tail && flags_at(bytes + i, &length) & TERN_CHARACTER_CASED_TAIL) stop = i + length;
+    if (has_prefix && !has_tail && case_flags_at(bytes + i, &length) & TERN_CHARACTER_CASED_TAIL) stop = i + length;
     else if (stop == start) return i;
     return stop < end && bytes[stop] == '\'' ? stop + contraction_of_any_case(bytes, stop, end) : stop;
 }

@@ -66,14 +66,15 @@ static tern_status split_matches(const tern_stage *stage, tern_split_parts *part
 
 tern_status tern__split_pattern(const tern_stage *stage, tern_spans *out, const unsigned char *bytes, const tern_spans *in,
                                 tern_error *err) {
-    for (size_t i = 0; i < in->n; i++) {
+    tern_pattern_search search;
+    TERN_TRY(tern__pattern_search_start(&search, stage->pattern, bytes, 0, err));
+    tern_status status = TERN_OK;
+    for (size_t i = 0; i < in->n && status == TERN_OK; i++) {
         tern_span span = in->items[i];
         tern_split_parts parts = {.out = out, .behavior = stage->behavior};
-        tern_pattern_search search;
-        TERN_TRY(tern__pattern_search_start(&search, stage->pattern, bytes + span.start, span.end - span.start, err));
-        tern_status status = split_matches(stage, &parts, &search, span.start, span.end, err);
-        tern__pattern_search_end(&search);
-        TERN_TRY(status);
+        tern__pattern_search_move(&search, bytes + span.start, span.end - span.start);
+        status = split_matches(stage, &parts, &search, span.start, span.end, err);
     }
-    return TERN_OK;
+    tern__pattern_search_end(&search);
+    return status;
 }
