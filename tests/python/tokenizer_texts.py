@@ -132,8 +132,8 @@ def torture():
 
 
 def long_texts(n):
-    """Texts of n characters: without a space, only spaces, only marks, one word again and again, a mixture."""
-    rng = random.Random(9)
-    mixed = "".join(words_mixed(rng) for _ in range(n // 25))
-    return ["a" * n, "ab1 " * (n // 4), " " * n, "\u0301" * (n // 4), "a\u0323\u0301" * (n // 8), "中" * (n // 4), "\n" * n, "\u2581" * (n // 4), mixed,
+    """A text of n letters without a space, and shorter ones: words, only spaces, only marks, a mixture with and without spaces."""
+    rng, k = random.Random(9), n // 10
+    mixed = "".join(words_mixed(rng) for _ in range(k // 25))
+    return ["a" * n, "ab1 " * k, " " * (2 * k), "\u0301" * k, "a\u0323\u0301" * k, "中" * k, "\n" * k, "\u2581" * k, mixed,
             "".join(c for c in mixed if not c.isspace())]
