@@ -139,6 +139,9 @@ tern_status tern__encoder_encode(tern_encoding *out, tern_encoder *encoder, tern
     *out = (tern_encoding){0};
     TERN_TRY(check_text(text, "the text", err));
     if (pair) TERN_TRY(check_text(*pair, "the pair", err));
+    const tern_template *template = &processor->templates[has_pair][options->add_special_tokens];
+    if (template->is_broken)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "post_processor Sequence: TemplateProcessing has no rule for what comes before it makes");
     size_t n_added = options->add_special_tokens ? processor->n_added[has_pair] : 0;
     if (options->max_length != 0 && options->max_length < n_added)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "max_length is %zu, less than the %zu special tokens", options->max_length, n_added);
@@ -148,7 +151,7 @@ tern_status tern__encoder_encode(tern_encoding *out, tern_encoder *encoder, tern
     tern_cut cuts[2] = {tern__cut_none(n_tokens[0]), tern__cut_none(n_tokens[1])};
     if (options->max_length != 0) TERN_TRY(tern__truncate(cuts, n_tokens, has_pair, options->max_length - n_added, options, err));
     tern_encoding_parts parts = {.tokenizer = encoder->tokenizer,
-                                 .template = &processor->templates[has_pair][options->add_special_tokens],
+                                 .template = template,
                                  .lists = encoder->lists,
                                  .cuts = cuts,
                                  .with_tokens = options->with_tokens,

@@ -115,12 +115,13 @@ class Tokenizer:
         options.threads = threads
         return ctypes.byref(options)
 
-    def encode(self, text, pair=None, **options):
+    def encode(self, text, pair=None, add_special_tokens=True, max_length=0, **options):
         """`text` and `pair`: str, or bytes as they are."""
+        options = self.options(add_special_tokens, max_length, **options)
         texts = [None if t is None else as_text(t) for t in (text, pair)]
         arrays = EncodingArrays()
         self.check(self.lib.tern_tokenizer_encode(ctypes.byref(arrays), self.handle, texts[0],
-                                                  None if texts[1] is None else ctypes.byref(texts[1]), self.options(**options),
+                                                  None if texts[1] is None else ctypes.byref(texts[1]), options,
                                                   ctypes.byref(self.error)))
         encoding = Encoding(arrays)
         self.lib.tern_encoding_free(ctypes.byref(arrays))

@@ -77,6 +77,30 @@ static void test_bad_files(void **state) {
     }
 }
 
+/* Without a type that is known, a decoder goes by its fields. */
+static void test_fields(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *text; /* of a, b, a */
+    } cases[] = {
+        {"{\"suffix\":\"b\"}", "a a"},
+        {"{\"type\":\"Other\",\"suffix\":\"b\",\"prefix\":\"a\",\"cleanup\":false}", "a a"},
+        {"{\"type\":null,\"prefix\":\"b\",\"cleanup\":false}", "a a"},
+        {"{\"pad_token\":\"a\",\"word_delimiter_token\":\"c\",\"cleanup\":false}", "b"},
+        {"{\"pattern\":{\"String\":\"a\"},\"content\":\"c\",\"start\":1,\"stop\":0}", "cbc"},
+        {"{\"content\":\"b\",\"start\":1,\"stop\":0}", "aa"},
+    };
+    const int32_t ids[] = {3, 4, 3};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text;
+        tern_tokenizer *tokenizer = test_letters("null", cases[i].json);
+        assert_int_equal(tern_tokenizer_decode(&text, NULL, tokenizer, ids, 3, false, NULL), TERN_OK);
+        assert_string_equal(text, cases[i].text);
+        tern_free(text);
+        tern_tokenizer_free(tokenizer);
+    }
+}
+
 /* Where both ends want the same characters the library panics; here nothing is left. */
 static void test_strip_of_all(void **state) {
     (void)state;
@@ -126,8 +150,8 @@ static void test_many_tokens(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),       cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_strip_of_all), cmocka_unit_test(test_many_tokens),
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_strip_of_all), cmocka_unit_test(test_many_tokens),
     };
     return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);
 }

@@ -80,8 +80,11 @@ static void test_bad_files(void **state) {
         {"7", "\"post_processor\" must be an object", TERN_E_FORMAT},
         {"{\"type\":\"Other\"}", "post_processor Other is not supported", TERN_E_UNSUPPORTED},
         {"{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", "ByteLevel: \"trim_offsets\" is missing", TERN_E_FORMAT},
-        {"{\"type\":\"RobertaProcessing\",\"cls\":[\"[CLS]\",1],\"sep\":[\"[SEP]\",2],\"trim_offsets\":true}",
-         "RobertaProcessing: \"add_prefix_space\" is missing", TERN_E_FORMAT},
+        {"{\"type\":\"RobertaProcessing\",\"cls\":[\"[CLS]\",1],\"sep\":[\"[SEP]\",2],\"trim_offsets\":true,\"add_prefix_space\":1}",
+         "RobertaProcessing: \"add_prefix_space\" must be true or false", TERN_E_FORMAT},
+        {"{\"type\":\"RobertaProcessing\",\"trim_offsets\":true,\"add_prefix_space\":true}", "RobertaProcessing: \"cls\" is missing",
+         TERN_E_FORMAT},
+        {"{}", "\"type\" is missing", TERN_E_FORMAT},
         {"{\"type\":\"BertProcessing\",\"cls\":[\"[CLS]\",-1],\"sep\":[\"[SEP]\",2]}", "\"cls\" must be a whole number", TERN_E_FORMAT},
         {"{\"type\":\"BertProcessing\",\"cls\":[\"[CLS]\"],\"sep\":[\"[SEP]\",2]}", "\"cls\" must be a token and its id", TERN_E_FORMAT},
         {"{\"type\":\"Sequence\"}", "Sequence: \"processors\" is missing", TERN_E_FORMAT},
@@ -92,9 +95,6 @@ static void test_bad_files(void **state) {
          "X is not among the special_tokens", TERN_E_FORMAT},
         {"{\"type\":\"TemplateProcessing\",\"single\":[{\"Other\":{}}],\"pair\":[],\"special_tokens\":{}}", "a Sequence or a SpecialToken",
          TERN_E_FORMAT},
-        {"{\"type\":\"Sequence\",\"processors\":[{\"type\":\"TemplateProcessing\",\"single\":[],\"pair\":[],\"special_tokens\":{}},"
-         "{\"type\":\"TemplateProcessing\",\"single\":[],\"pair\":[],\"special_tokens\":{}}]}",
-         "a TemplateProcessing behind one that adds tokens", TERN_E_UNSUPPORTED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tern_tokenizer *tokenizer;
@@ -103,6 +103,61 @@ static void test_bad_files(void **state) {
         assert_null(tokenizer);
         check_failed(status, cases[i].code, &err, cases[i].message);
     }
+}
+
+/* A processor goes by its fields, whatever its type says. */
+static void test_fields(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *wanted;
+    } cases[] = {
+        {"{\"cls\":[\"[CLS]\",1],\"sep\":[\"[SEP]\",2],\"type\":\"RobertaProcessing\"}", "[CLS] a [SEP] b [SEP]"},
+        {"{\"cls\":[\"[CLS]\",1],\"sep\":[\"[SEP]\",2]}", "[CLS] a [SEP] b [SEP]"},
+        {"{\"cls\":[\"[CLS]\",1],\"sep\":[\"[SEP]\",2],\"trim_offsets\":true,\"add_prefix_space\":true,\"type\":\"BertProcessing\"}",
+         "[CLS] a [SEP] [SEP] b [SEP]"},
+        {"{\"single\":[],\"pair\":[{\"Sequence\":{\"id\":\"B\",\"type_id\":0}}],\"special_tokens\":{},\"type\":7}", "b"},
+    };
+    const tern_text text = {.data = "a", .bytes = 1}, pair = {.data = "b", .bytes = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tern_tokenizer *tokenizer = test_letters(cases[i].json, "null");
+        tern_encode_options options = tern_encode_options_default();
+        options.with_tokens = true;
+        tern_encoding encoding;
+        assert_int_equal(tern_tokenizer_encode(&encoding, tokenizer, text, &pair, &options, NULL), TERN_OK);
+        char tokens[64] = "";
+        for (size_t t = 0; t < encoding.n; t++) strcat(strcat(tokens, t > 0 ? " " : ""), encoding.tokens[t]);
+        assert_string_equal(tokens, cases[i].wanted);
+        tern_encoding_free(&encoding);
+        tern_tokenizer_free(tokenizer);
+    }
+}
+
+/* A template behind a template: it has rules for one and for two encodings, of whatever came before, and for no other number. */
+static void test_template_of_template(void **state) {
+    (void)state;
+    static const char json[] =
+        "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"X\","
+        "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},"
+        "{\"SpecialToken\":{\"id\":\"X\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":0}}],\"special_tokens\":{\"X\":"
+        "{\"id\":\"X\",\"ids\":[9],\"tokens\":[\"X\"]}}},{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\","
+        "\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"B\",\"type_id\":5}},{\"Sequence\":{\"id\":\"A\",\"type_id\":6}}],"
+        "\"special_tokens\":{}}]}";
+    tern_tokenizer *tokenizer = test_letters(json, "null");
+    tern_encode_options options = tern_encode_options_default();
+    const tern_text text = {.data = "a", .bytes = 1}, pair = {.data = "b", .bytes = 1};
+    tern_encoding encoding;
+    tern_error err;
+    options.with_tokens = options.with_word_ids = true;
+    assert_int_equal(tern_tokenizer_encode(&encoding, tokenizer, text, NULL, &options, &err), TERN_OK); /* X and a are its two */
+    assert_string_equal(test_shown(&encoding), "a:3:5:0:0:1:0-1 X:9:6:1:-:0:0-0");
+    tern_encoding_free(&encoding);
+    tern_status status = tern_tokenizer_encode(&encoding, tokenizer, text, &pair, &options, &err);
+    check_failed(status, TERN_E_UNSUPPORTED, &err, "TemplateProcessing has no rule");
+    options.add_special_tokens = false;
+    assert_int_equal(tern_tokenizer_encode(&encoding, tokenizer, text, &pair, &options, &err), TERN_OK);
+    assert_string_equal(test_shown(&encoding), "b:4:5:0:0:1:0-1 a:3:6:0:0:0:0-1");
+    tern_encoding_free(&encoding);
+    tern_tokenizer_free(tokenizer);
 }
 
 /* Sequences in each other, up to the limit and beyond. */
@@ -154,10 +209,9 @@ static void test_many_edge_spaces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_deep_sequence),
-        cmocka_unit_test(test_many_edge_spaces),
+        cmocka_unit_test(test_golden),        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_fields),        cmocka_unit_test(test_template_of_template),
+        cmocka_unit_test(test_deep_sequence), cmocka_unit_test(test_many_edge_spaces),
     };
     return cmocka_run_group_tests_name("post-processor", tests, NULL, NULL);
 }

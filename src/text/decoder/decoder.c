@@ -107,25 +107,49 @@ static tern_status add_step(tern_decoder *out, tern_decoder_kind kind, tern_erro
 /* How deep Sequences may stand in each other. */
 #define MAX_DEPTH 32
 
+static const char *const names[] = {
+    [TERN_DECODER_BYTE_LEVEL] = "ByteLevel",
+    [TERN_DECODER_WORDPIECE] = "WordPiece",
+    [TERN_DECODER_METASPACE] = "Metaspace",
+    [TERN_DECODER_BPE] = "BPEDecoder",
+    [TERN_DECODER_CTC] = "CTC",
+    [TERN_DECODER_FUSE] = "Fuse",
+    [TERN_DECODER_STRIP] = "Strip",
+    [TERN_DECODER_BYTE_FALLBACK] = "ByteFallback",
+    [TERN_DECODER_REPLACE] = "Replace",
+};
+
+/* The index of a type in `names`, or -1. Where a file has no type that is known, the library goes by the fields, in this order. */
+static int find_kind(const json_t *json) {
+    static const struct {
+        tern_decoder_kind kind;
+        const char *keys[3];
+    } fields[] = {{TERN_DECODER_BPE, {"suffix"}},
+                  {TERN_DECODER_WORDPIECE, {"prefix", "cleanup"}},
+                  {TERN_DECODER_CTC, {"pad_token", "word_delimiter_token", "cleanup"}},
+                  {TERN_DECODER_REPLACE, {"pattern", "content"}},
+                  {TERN_DECODER_STRIP, {"content", "start", "stop"}}};
+    const char *type = json_string_value(json_object_get(json, "type"));
+    for (size_t i = 0; type && i < sizeof names / sizeof *names; i++)
+        if (strcmp(type, names[i]) == 0) return (int)i;
+    if (type && strcmp(type, "Sequence") == 0) return -1;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        size_t k = 0;
+        while (k < 3 && fields[i].keys[k] && json_object_get(json, fields[i].keys[k])) k++;
+        if (k == 3 || !fields[i].keys[k]) return (int)fields[i].kind;
+    }
+    return -1;
+}
+
 static tern_status read_decoder(tern_decoder *out, const json_t *json, const char *file, int depth, tern_error *err) {
-    static const char *const names[] = {
-        [TERN_DECODER_BYTE_LEVEL] = "ByteLevel",
-        [TERN_DECODER_WORDPIECE] = "WordPiece",
-        [TERN_DECODER_METASPACE] = "Metaspace",
-        [TERN_DECODER_BPE] = "BPEDecoder",
-        [TERN_DECODER_CTC] = "CTC",
-        [TERN_DECODER_FUSE] = "Fuse",
-        [TERN_DECODER_STRIP] = "Strip",
-        [TERN_DECODER_BYTE_FALLBACK] = "ByteFallback",
-        [TERN_DECODER_REPLACE] = "Replace",
-    };
     tern_json_place place = {.file = file, .part = PART, .type = ""};
-    TERN_TRY(tern__json_type(&place.type, json, place, err));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(place.type, names[i]) != 0) continue;
-        TERN_TRY(add_step(out, (tern_decoder_kind)i, err));
+    int kind = find_kind(json);
+    if (kind >= 0) {
+        place.type = names[kind];
+        TERN_TRY(add_step(out, (tern_decoder_kind)kind, err));
         return read_fields(out, &out->steps[out->n_steps - 1], json, place, err);
     }
+    TERN_TRY(tern__json_type(&place.type, json, place, err));
     if (strcmp(place.type, "Sequence") != 0) return tern__json_fail_type(place, err);
     json_t *decoders;
     TERN_TRY(tern__json_array(&decoders, json, "decoders", place, err));

@@ -143,19 +143,35 @@ static tern_status read_template(tern_template_maker *maker, const json_t *json,
     tern_places rules[2];
     TERN_TRY(read_rules(maker, &rules[0], json, false, place, err));
     TERN_TRY(read_rules(maker, &rules[1], json, true, place, err));
-    return tern__template_apply(maker, rules, place.file, err);
+    return tern__template_apply(maker, rules, err);
 }
 
 /* How deep processors may stand in each other. */
 #define MAX_DEPTH 32
 
+static bool has_key(const json_t *json, const char *key) { return json_object_get(json, key) != NULL; }
+
+/* The library goes by the fields, and asks for the type only where there are none of a processor's own. */
 static tern_status read_processor(tern_template_maker *maker, const json_t *json, const char *file, int depth, tern_error *err) {
     tern_json_place place = {.file = file, .part = PART, .type = ""};
+    bool has_tokens = has_key(json, "sep") && has_key(json, "cls");
+    if (has_tokens && has_key(json, "trim_offsets") && has_key(json, "add_prefix_space")) {
+        place.type = "RobertaProcessing";
+        return read_wrap(maker, json, true, place, err);
+    }
+    if (has_tokens) {
+        place.type = "BertProcessing";
+        return read_wrap(maker, json, false, place, err);
+    }
+    if (has_key(json, "single") && has_key(json, "pair") && has_key(json, "special_tokens")) {
+        place.type = "TemplateProcessing";
+        return read_template(maker, json, place, err);
+    }
     TERN_TRY(tern__json_type(&place.type, json, place, err));
-    if (strcmp(place.type, "TemplateProcessing") == 0) return read_template(maker, json, place, err);
+    if (strcmp(place.type, "ByteLevel") == 0) return read_byte_level(maker, json, place, err);
+    if (strcmp(place.type, "TemplateProcessing") == 0) return read_template(maker, json, place, err); /* tells what is missing */
     if (strcmp(place.type, "BertProcessing") == 0) return read_wrap(maker, json, false, place, err);
     if (strcmp(place.type, "RobertaProcessing") == 0) return read_wrap(maker, json, true, place, err);
-    if (strcmp(place.type, "ByteLevel") == 0) return read_byte_level(maker, json, place, err);
     if (strcmp(place.type, "Sequence") != 0) return tern__json_fail_type(place, err);
     json_t *processors;
     TERN_TRY(tern__json_array(&processors, json, "processors", place, err));

@@ -52,6 +52,7 @@ typedef struct tern_template {
     size_t n_pieces, n_choices;
     tern_sequence_range *ranges;
     size_t n_ranges;
+    bool is_broken; /* TemplateProcessing met a list that it has no rule for, and so does the library, when it is to encode */
 } tern_template;
 
 /* Zeroed: not to be used; read or set it. */
@@ -81,6 +82,7 @@ typedef struct tern_place {
 typedef struct tern_places {
     tern_place *items;
     size_t n;
+    bool is_broken;
 } tern_places;
 
 typedef struct tern_template_maker {
@@ -91,8 +93,8 @@ typedef struct tern_template_maker {
 
 /* has_processor false: nothing will be done to the lists. */
 tern_status tern__template_start(tern_template_maker *maker, bool has_processor, tern_error *err);
-/* rules[is pair]: what TemplateProcessing makes of the list. TERN_E_UNSUPPORTED where the list is neither a text nor a pair. */
-tern_status tern__template_apply(tern_template_maker *maker, const tern_places rules[2], const char *file, tern_error *err);
+/* rules[n - 1]: what TemplateProcessing makes of a list of n encodings. */
+tern_status tern__template_apply(tern_template_maker *maker, const tern_places rules[2], tern_error *err);
 /* RoBERTa's has a `sep` before the pair too, and type id 0 everywhere. */
 tern_status tern__template_wrap(tern_template_maker *maker, const tern_special_token *cls, const tern_special_token *sep, bool is_roberta,
                                 tern_error *err);

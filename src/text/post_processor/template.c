@@ -64,7 +64,7 @@ tern_status tern__template_start(tern_template_maker *maker, bool has_processor,
 /* `rules` is a list of places of one piece: a sequence, or special tokens. */
 static tern_status apply_rules(tern_template_maker *maker, tern_places *list, const tern_places *rules, bool with_special_tokens,
                                tern_error *err) {
-    tern_places made = {.items = make(&maker->arena, rules->n, sizeof *made.items)};
+    tern_places made = {.is_broken = list->is_broken, .items = make(&maker->arena, rules->n, sizeof *made.items)};
     if (!made.items) return TERN_FAIL_MEMORY(err, rules->n * sizeof *made.items);
     for (size_t i = 0; i < rules->n; i++) {
         const tern_template_piece *rule = &rules->items[i].pieces[0];
@@ -84,13 +84,11 @@ static tern_status apply_rules(tern_template_maker *maker, tern_places *list, co
     return TERN_OK;
 }
 
-tern_status tern__template_apply(tern_template_maker *maker, const tern_places rules[2], const char *file, tern_error *err) {
+tern_status tern__template_apply(tern_template_maker *maker, const tern_places rules[2], tern_error *err) {
     for (size_t l = 0; l < 4; l++) {
         tern_places *list = &maker->lists[l / 2][l % 2];
-        if (list->n != l / 2 + 1)
-            return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: post_processor Sequence: a TemplateProcessing behind one that adds tokens",
-                             file);
-        TERN_TRY(apply_rules(maker, list, &rules[l / 2], l % 2, err));
+        if (list->n == 1 || list->n == 2) TERN_TRY(apply_rules(maker, list, &rules[list->n - 1], l % 2, err));
+        else *list = (tern_places){.is_broken = true};
     }
     return TERN_OK;
 }
@@ -200,6 +198,7 @@ tern_status tern__template_finish(tern_template_maker *maker, tern_error *err) {
                                     .ranges = make(&maker->out->arena, n_ranges, sizeof *template->ranges)};
         if (!template->pieces || !template->ranges) return TERN_FAIL_MEMORY(err, n_pieces * sizeof *template->pieces);
         for (size_t i = 0; i < list->n; i++) append_place(template, &list->items[i]);
+        template->is_broken = list->is_broken;
     }
     return TERN_OK;
 }
