@@ -218,12 +218,12 @@ size_t tern__class_fold(uint32_t out[3], uint32_t code_point) {
     return 0;
 }
 
-uint32_t tern__class_find_several(const tern_code_set *set) {
-    for (size_t i = 0; i < COUNT(pattern_several); i++) {
-        const unsigned *row = pattern_several[i];
-        if (!tern__code_set_has(set, row[0])) continue;
-        for (size_t k = 0; k < several_length(row); k++)
-            if (!tern__code_set_has(set, row[1 + k])) return row[0];
+size_t tern__class_next_several(uint32_t out[3], const tern_code_set *set, size_t *row) {
+    while (*row < COUNT(pattern_several)) {
+        const unsigned *found = pattern_several[(*row)++];
+        if (!tern__code_set_has(set, found[0])) continue;
+        for (size_t k = 0; k < 3; k++) out[k] = found[1 + k];
+        return several_length(found);
     }
     return 0;
 }

@@ -44,8 +44,8 @@ tern_class_found tern__class_add_posix(tern_code_set *set, const char *name, siz
 size_t tern__class_several(uint32_t out[TERN_CLASS_SEVERAL_MAX], const uint32_t *text, size_t n);
 /* The 2 or 3 characters that a code point is; 0: it is none such. */
 size_t tern__class_fold(uint32_t out[3], uint32_t code_point);
-/* One that is in the set while not all of its characters are; 0: none. */
-uint32_t tern__class_find_several(const tern_code_set *set);
+/* The characters of the next one that is in the set, from *row on, which starts at 0; returns how many, 0 behind the last. */
+size_t tern__class_next_several(uint32_t out[3], const tern_code_set *set, size_t *row);
 
 #define TERN_CLASS_CATEGORIES 30
 

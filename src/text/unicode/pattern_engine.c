@@ -54,12 +54,14 @@ tern_status tern__engine_new(tern_engine **out, const char *pattern, tern_error 
     engine->limits = general ? pcre2_match_context_create(general) : NULL;
     if (compiling && engine->limits) {
         pcre2_set_newline(compiling, PCRE2_NEWLINE_LF);
+        pcre2_set_bsr(compiling, PCRE2_BSR_UNICODE);
         pcre2_set_match_limit(engine->limits, MATCH_STEPS);
         pcre2_set_heap_limit(engine->limits, MATCH_MEMORY);
         engine->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, compiling);
-        /* Without JIT, which a system may forbid, searching is slower. */
-        if (engine->code) pcre2_jit_compile(engine->code, PCRE2_JIT_COMPLETE);
+        /* Without JIT, which a system may forbid, searching is slower. JIT of PCRE2 10.42 goes back into atomic groups: (?>b+|b)b finds bb
+         * in bbb. */
+        if (engine->code && !strstr(pattern, "(?>")) pcre2_jit_compile(engine->code, PCRE2_JIT_COMPLETE);
     }
     pcre2_compile_context_free(compiling);
     pcre2_general_context_free(general);

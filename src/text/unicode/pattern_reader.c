@@ -299,15 +299,6 @@ static tern_status read_nested_class(tern_pattern_reader *r, int depth, tern_cod
 tern_status tern__pattern_read_class(tern_pattern_reader *r, unsigned options, tern_code_set *set, tern_error *err) {
     bool is_inverted = false;
     TERN_TRY(read_intersections(r, 0, set, &is_inverted, err));
-    if (options & TERN_OPTION_IGNORE_CASE) {
-        if (!tern__code_set_ignore_case(set)) return FAIL_SET(err);
-        uint32_t several = is_inverted ? 0 : tern__class_find_several(set);
-        if (several != 0) {
-            char construct[100];
-            snprintf(construct, sizeof construct, "a class without case that has U+%04X, which also is several characters,",
-                     (unsigned)several);
-            return tern__pattern_refuse(r, construct, err);
-        }
-    }
+    if (options & TERN_OPTION_IGNORE_CASE && !tern__code_set_ignore_case(set)) return FAIL_SET(err);
     return !is_inverted || tern__code_set_invert(set) ? TERN_OK : FAIL_SET(err);
 }

@@ -329,9 +329,6 @@ static tern_status parse_other_escape(tern_pattern_reader *r, unsigned options, 
     case 'b':
     case 'B':
         return write_boundary(r, c == 'B', err);
-    case 'R':
-        tern__text_print(r->out, "(?>\\r\\n|[\\x{A}-\\x{D}\\x{85}\\x{2028}\\x{2029}])");
-        return TERN_OK;
     case 'N':
         tern__text_print(r->out, "[^\\n]");
         return TERN_OK;
@@ -347,7 +344,7 @@ static tern_status parse_other_escape(tern_pattern_reader *r, unsigned options, 
     case 'g':
         return tern__pattern_refuse(r, "a call \\g", err);
     }
-    tern__text_print(r->out, "\\%c", c); /* A z Z G K */
+    tern__text_print(r->out, "\\%c", c); /* A z Z G K R */
     return TERN_OK;
 }
 
@@ -380,6 +377,24 @@ static tern_status write_set(tern_pattern_reader *r, const tern_code_set *set, t
     return tern__class_write(&r->classes, r->out, set, err);
 }
 
+/* Behind a [. Without case, a class that has U+00DF finds "ss" too, after its characters. */
+static tern_status parse_class(tern_pattern_reader *r, unsigned options, tern_code_set *set, tern_error *err) {
+    uint32_t text[3];
+    size_t row = 0, n;
+    bool is_inverted = tern__pattern_is_at(r, '^');
+    TERN_TRY(tern__pattern_read_class(r, options, set, err));
+    n = options & TERN_OPTION_IGNORE_CASE && !is_inverted ? tern__class_next_several(text, set, &row) : 0;
+    if (n == 0) return write_set(r, set, err);
+    tern__text_print(r->out, "(?:");
+    TERN_TRY(write_set(r, set, err));
+    for (; n > 0; n = tern__class_next_several(text, set, &row)) {
+        tern__text_print(r->out, "|");
+        for (size_t i = 0; i < n; i++) TERN_TRY(write_one(r, text[i], options, err));
+    }
+    tern__text_print(r->out, ")");
+    return TERN_OK;
+}
+
 /* What is no literal: at r->at. */
 static tern_status parse_compound(tern_pattern_reader *r, unsigned options, tern_error *err) {
     tern_code_set set = {0};
@@ -397,8 +412,7 @@ static tern_status parse_compound(tern_pattern_reader *r, unsigned options, tern
         return TERN_OK;
     case '[':
         r->at++;
-        status = tern__pattern_read_class(r, options, &set, err);
-        if (status == TERN_OK) status = write_set(r, &set, err);
+        status = parse_class(r, options, &set, err);
         break;
     }
     tern__code_set_free(&set);
