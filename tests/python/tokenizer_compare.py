@@ -25,6 +25,14 @@ def spells_affixes(model):
             any(token.startswith("<0x") for token in model["vocab"]))
 
 
+def makes_of_nothing(both):
+    """A Replace in the normalizer, and text at an empty place before the first character."""
+    if '"Replace"' not in json.dumps(both.whole["normalizer"]):
+        return False
+    encoding = attempt(lambda: both.theirs.encode("a", add_special_tokens=False))[0]
+    return encoding is None or (0, 0) in encoding.offsets
+
+
 # What differs on purpose, each with the function that tells when: (Both, is_pair, add_special_tokens, options) -> bool. Nothing is compared
 # then; REPORT counts how often. docs/ARCHITECTURE.md gives the reasons.
 ACCEPTED = {
@@ -35,6 +43,8 @@ ACCEPTED = {
         both.theirs.num_special_tokens_to_add(is_pair) > options["max_length"],
     "byte_fallback with a prefix or suffix of words: the library spells these as bytes of the text too, at offsets that the text lacks":
         lambda both, is_pair, add_special_tokens, options: spells_affixes(both.whole["model"]),
+    "Replace makes text of nothing before the text: the library has that twice where pre-tokenizers cut it off and change it":
+        lambda both, is_pair, add_special_tokens, options: both.whole["pre_tokenizer"] and makes_of_nothing(both),
 }
 
 # Faults of the library itself: it panics where Tern has an answer. What it says -> when.

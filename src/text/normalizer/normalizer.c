@@ -78,19 +78,19 @@ static tern_status read_precompiled(tern_normalizer_stage *stage, const json_t *
     return tern__charsmap_read(&stage->charsmap, base64, place, err);
 }
 
-/* Components with fields, and those without. */
+/* Components with fields, one of which tells them apart where an old file has no "type", and those without. */
 static const struct {
-    const char *type;
+    const char *type, *field;
     tern_status (*read)(tern_normalizer_stage *stage, const json_t *json, tern_json_place place, tern_error *err);
     tern_unicode_form form;
     size_t (*map)(uint32_t *out, uint32_t code_point);
     tern_normalize *run;
 } COMPONENTS[] = {
-    {.type = "BertNormalizer", .read = read_bert},
-    {.type = "Strip", .read = read_strip},
-    {.type = "Prepend", .read = read_prepend},
-    {.type = "Replace", .read = read_replace},
-    {.type = "Precompiled", .read = read_precompiled},
+    {.type = "BertNormalizer", .field = "clean_text", .read = read_bert},
+    {.type = "Strip", .field = "strip_left", .read = read_strip},
+    {.type = "Prepend", .field = "prepend", .read = read_prepend},
+    {.type = "Replace", .field = "content", .read = read_replace},
+    {.type = "Precompiled", .field = "precompiled_charsmap", .read = read_precompiled},
     {.type = "NFC", .run = tern__normalize_form, .form = TERN_UNICODE_NFC},
     {.type = "NFD", .run = tern__normalize_form, .form = TERN_UNICODE_NFD},
     {.type = "NFKC", .run = tern__normalize_form, .form = TERN_UNICODE_NFKC},
@@ -114,8 +114,18 @@ static tern_status read_component(tern_normalizer *out, const json_t *json, tern
     return tern__json_fail_type(place, err);
 }
 
+/* By its fields; NULL when no component has them. */
+static const char *type_of_fields(const json_t *json) {
+    if (json_object_get(json, "normalizers")) return "Sequence";
+    for (size_t i = 0; i < sizeof COMPONENTS / sizeof COMPONENTS[0]; i++)
+        if (COMPONENTS[i].field && json_object_get(json, COMPONENTS[i].field)) return COMPONENTS[i].type;
+    return NULL;
+}
+
 static tern_status read_normalizer(tern_normalizer *out, const json_t *json, tern_json_place place, int depth, tern_error *err) {
-    TERN_TRY(tern__json_type(&place.type, json, place, err));
+    const char *type = json_object_get(json, "type") ? NULL : type_of_fields(json);
+    if (type) place.type = type;
+    else TERN_TRY(tern__json_type(&place.type, json, place, err));
     if (strcmp(place.type, "Sequence") != 0) return read_component(out, json, place, err);
     if (depth == MAX_DEPTH) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: %s: sequences nest too deeply", place.file, place.part);
     json_t *members;
