@@ -135,6 +135,31 @@ static bool normalize_ascii(unsigned char *out, const tern_normalizer_stage *sta
     return seen < 0x80;
 }
 
+/* A character that no step changes: as it is, or as a Chinese one of the main block, with spaces round it. *is_written: it was one. */
+static bool write_unchanged(tern_bert_pass *pass, uint32_t c, const unsigned char *text, size_t length, uint32_t origin, bool *is_written) {
+    static const unsigned changed =
+        TERN_UNICODE_DROPPED | TERN_UNICODE_SPACE | TERN_UNICODE_NONSPACING | TERN_UNICODE_LOWERED | TERN_UNICODE_MARK;
+    tern_normalized *out = pass->out;
+    bool is_han = c >= 0x4E00 && c <= 0x9FFF;
+    if (!is_han) {
+        tern_unicode_record record = tern__unicode_find(c);
+        *is_written = !(record.flags & changed) && !(record.forms & TERN_UNICODE_NFD) && !is_chinese(c);
+        if (!*is_written) return true;
+    }
+    *is_written = true;
+    if ((pass->n_waiting > 0 && !flush_waiting(pass)) || !tern__normalized_reserve(out, length + 2, true)) return false;
+    pass->last_origin = origin;
+    unsigned char *to = out->byte_buffer + out->n_bytes;
+    size_t n = 0;
+    bool is_spaced = is_han && pass->stage->handle_chinese_chars;
+    if (is_spaced) to[n++] = ' ';
+    for (size_t i = 0; i < length; i++) to[n++] = text[i];
+    if (is_spaced) to[n++] = ' ';
+    for (size_t i = 0; i < n; i++) out->origin_buffer[out->n_bytes + i] = origin;
+    out->n_bytes += n;
+    return true;
+}
+
 static bool normalize_any(tern_bert_pass *pass, const tern_normalized *in) {
     tern_normalized *out = pass->out;
     const unsigned char *text = in->bytes;
@@ -155,7 +180,10 @@ static bool normalize_any(tern_bert_pass *pass, const tern_normalized *in) {
         } else {
             size_t length;
             uint32_t c = tern__utf8_decode(text + i, &length);
-            if (!normalize_code_point(pass, c, in->origins ? in->origins[i] : counter)) return false;
+            uint32_t origin = in->origins ? in->origins[i] : counter;
+            bool is_written;
+            if (!write_unchanged(pass, c, text + i, length, origin, &is_written)) return false;
+            if (!is_written && !normalize_code_point(pass, c, origin)) return false;
             counter++;
             i += length;
         }
