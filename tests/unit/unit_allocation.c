@@ -295,6 +295,61 @@ static tern_status run_deberta(tern_error *err) {
     return status;
 }
 
+/* A model of the golden pipelines; NULL and why when it cannot be loaded. */
+static tern_model *load_pipeline(const char *name, tern_error *err) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/golden/pipelines/%s", TERN_TEST_DATA, name);
+    tern_model_options options = tern_model_options_default();
+    options.threads = 1;
+    tern_model *model = NULL;
+    tern_model_load(&model, path, &options, err);
+    return model;
+}
+
+static const tern_text task_texts[] = {{"Wolfgang lives in Berlin.", 25}, {"and a second text", 17}};
+static const tern_text masked_texts[] = {{"a [MASK] text", 13}, {"two [MASK] and [MASK]", 21}};
+
+static tern_status run_zero_shot(tern_error *err) {
+    float scores[4];
+    tern_model *model = load_pipeline("inference", err);
+    if (model == NULL) return err->code;
+    tern_status status = tern_model_zero_shot(model, task_texts, 2, task_texts, 2, true, NULL, scores, err);
+    if (status == TERN_OK) status = tern_model_classify(model, task_texts, NULL, 1, NULL, scores, NULL, err);
+    tern_model_free(model);
+    return status;
+}
+
+static tern_status run_ner(tern_error *err) {
+    tern_model *model = load_pipeline("ner", err);
+    if (model == NULL) return err->code;
+    tern_status status = TERN_OK;
+    for (int strategy = TERN_AGGREGATE_NONE; strategy <= TERN_AGGREGATE_AVERAGE && status == TERN_OK; strategy++) {
+        tern_token_classify_options options = tern_token_classify_options_default();
+        options.aggregation = (tern_aggregation_strategy)strategy;
+        tern_entities entities;
+        status = tern_model_token_classify(&entities, model, task_texts, 2, &options, err);
+        if (status != TERN_OK && entities.items != NULL) wrong = "entities are left behind by a failure";
+        tern_entities_free(&entities);
+    }
+    tern_model_free(model);
+    return status;
+}
+
+static tern_status run_fill_mask(tern_error *err) {
+    static const char *const targets[] = {"a", "the"};
+    tern_model *model = load_pipeline("mask", err);
+    if (model == NULL) return err->code;
+    tern_fill_mask_options options = tern_fill_mask_options_default();
+    options.targets = targets;
+    options.n_targets = 2;
+    tern_fills fills;
+    const tern_status status = tern_model_fill_mask(&fills, model, masked_texts, 2, &options, err);
+    if (status != TERN_OK && fills.items != NULL) wrong = "fills are left behind by a failure";
+    tern_fills_free(&fills);
+    tern_model_free(model);
+    return status;
+}
+
 static tern_status make_load_report(tern_error *err) {
     tern_load_report report;
     TERN_TRY(tern_load_report_make(&report, in_folder("tiny").text, err));
@@ -379,6 +434,9 @@ static const scenario scenarios[] = {
     {"model: load, forward, embed, dump with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
     {"model: load and forward with folded tables", run_deberta},
+    {"tasks: zero-shot, classification", run_zero_shot},
+    {"tasks: token classification", run_ner},
+    {"tasks: fill-mask", run_fill_mask},
     {"random checkpoint", init_checkpoint},
     {"hub: find in the cache", find_in_hub_cache},
     {"hub: list of files", parse_hub_list},
