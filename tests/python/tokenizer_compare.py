@@ -29,8 +29,11 @@ def makes_of_nothing(both):
     """A Replace in the normalizer, and text at an empty place before the first character."""
     if '"Replace"' not in json.dumps(both.whole["normalizer"]):
         return False
-    encoding = attempt(lambda: both.theirs.encode("a", add_special_tokens=False))[0]
-    return encoding is None or (0, 0) in encoding.offsets
+    for text in ("a", " "):  # a pattern may see what follows
+        encoding = attempt(lambda text=text: both.theirs.encode(text, add_special_tokens=False))[0]
+        if encoding is None or (0, 0) in encoding.offsets:
+            return True
+    return False
 
 
 # What differs on purpose, each with the function that tells when: (Both, is_pair, add_special_tokens, options) -> bool. Nothing is compared
