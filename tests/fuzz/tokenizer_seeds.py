@@ -5,9 +5,11 @@
 
 SPDX-License-Identifier: Apache-2.0
 """
+import base64
 import json
 import random
 import re
+import struct
 import sys
 from pathlib import Path
 
@@ -32,7 +34,15 @@ def small_models():
     ]
 
 
-CHARSMAP = "AAEAAIAAAACAAAAA"
+def charsmap():
+    """SentencePiece's: the size of a double array, its units, and texts. This one makes e of é, whose bytes are C3 A9."""
+    units = [0] * 256
+    units[0] = 1 << 10                                  # offset 1
+    units[1 ^ 0xC3] = 0xC3 | 2 << 10
+    leads_to_leaf = 1 ^ 0xC3 ^ 2 ^ 0xA9
+    units[leads_to_leaf] = 0xA9 | 1 << 8 | 1 << 10
+    units[leads_to_leaf ^ 1] = 1 << 31                  # the text at 0
+    return base64.b64encode(struct.pack("<257I", 1024, *units) + b"e\0").decode()
 
 
 def seeds():
@@ -44,7 +54,7 @@ def seeds():
         for i, make in enumerate(parts.values()):
             yield f"{part}-{i}", configs.whole(rng.choice(models), **{part: make(rng)})
         yield f"{part}-sequence", configs.whole(rng.choice(models), **{part: configs.sequence(rng, parts, key, 3)})
-    yield "normalizer-precompiled", configs.whole(models[4], normalizer={"type": "Precompiled", "precompiled_charsmap": CHARSMAP})
+    yield "normalizer-precompiled", configs.whole(models[4], normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap()})
     vocabulary = models[0]["vocab"]
     for i, make in enumerate([*configs.POST_PROCESSORS.values(), configs.post_sequence]):
         yield f"post_processor-{i}", configs.whole(models[0], post_processor=make(rng, vocabulary), pre_tokenizer={"type": "BertPreTokenizer"})
