@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write tests/golden/tokenizer.json: small tokenizers, texts, and what Hugging Face's libraries make of them.
+"""Write tests/golden/tokenizer.json: small tokenizers, one with each component, texts, and what Hugging Face's libraries make of them.
 
 Folders with tokenizer.json are loaded by `tokenizers`, folders with vocab.txt by `transformers`' BertTokenizer.
 
@@ -15,9 +15,11 @@ import tempfile
 import tokenizers
 import transformers
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "python"))
+for folder in ("python", "fuzz"):
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", folder))
 os.environ.setdefault("TERN_LIBRARY", "")
 from test_tokenizer_conformance import added_token, bert_json, vocabulary_of  # noqa: E402
+from tokenizer_seeds import seeds  # noqa: E402
 
 PIECES = ("the un ##aff ##able ##s a b c e i o n x y ##a ##b ##c ##e ##i ##o ##n ##x ##y hello world naive ##ive na İ é ##é ß ss σ ς ##σ ##ς "
           "中 国 한 ᄒ ##ᅡ ##ᆫ ##ss mask , . ! ? ' - don ##t t [ ] m foo bar foo@ 1 ##2 \u200d ÅÅ").split(" ")
@@ -27,10 +29,10 @@ TEXTS = ["", " ", "Hello, world!", "unaffable naïve", "don't  \tdo\r\nnot", "İ
 SHAPES = [{}, {"pair": "the hello world [SEP] é"}, {"add_special_tokens": False}, {"max_length": 5}, {"pair": "unaffable a b c", "max_length": 7}]
 
 
-def encodings(tokenizer, seed):
+def encodings(tokenizer, seed, texts=TEXTS):
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    for i, text in enumerate(TEXTS):
+    for i, text in enumerate(texts):
         shape = {"pair": None, "add_special_tokens": True, "max_length": 0, **SHAPES[(i + seed) % len(SHAPES)]}
         if shape["max_length"]:
             tokenizer.enable_truncation(shape["max_length"])
@@ -41,7 +43,7 @@ def encodings(tokenizer, seed):
                "decoded_without_special": tokenizer.decode(made.ids, skip_special_tokens=True)}
 
 
-def golden(name, files):
+def golden(name, files, texts=TEXTS):
     with tempfile.TemporaryDirectory() as folder:
         for file_name, content in files.items():
             with open(os.path.join(folder, file_name), "w", encoding="utf-8", newline="") as file:
@@ -50,7 +52,7 @@ def golden(name, files):
             tokenizer = tokenizers.Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         else:
             tokenizer = transformers.BertTokenizer.from_pretrained(folder).backend_tokenizer
-    return {"name": name, "files": files, "vocab_size": tokenizer.get_vocab_size(), "encodings": list(encodings(tokenizer, len(name)))}
+    return {"name": name, "files": files, "vocab_size": tokenizer.get_vocab_size(), "encodings": list(encodings(tokenizer, len(name), texts))}
 
 
 def main():
@@ -91,6 +93,9 @@ def main():
             "added_tokens_decoder": {"70": {"content": "foo bar", "lstrip": True, "normalized": True}, "4": {"content": "[MASK]", "rstrip": True}},
             "extra_special_tokens": ["[NEW]"]}), "added_tokens.json": "{\"not read\": 7}"}),
     ]
+    # One of every component, as the fuzz target of tokenizer.json has them; a few texts of each.
+    made += [golden(name, {"tokenizer.json": json.dumps(whole, ensure_ascii=False, separators=(",", ":"))},
+                    [*TEXTS[i % 4::4], "the foo ab12 \u2581a  don't", "中 é É\U0001f600"]) for i, (name, whole) in enumerate(seeds())]
     whole = {"made_by": f"scripts/golden-tokenizer.py, tokenizers {tokenizers.__version__}, transformers {transformers.__version__}",
              "tokenizers": made}
     json.dump(whole, sys.stdout, ensure_ascii=True, separators=(",", ":"))

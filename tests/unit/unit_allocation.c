@@ -15,6 +15,7 @@
 #include "hub/cache.h"
 #include "hub/listing.h"
 #include "store/checkpoint.h"
+#include "text/normalizer/normalizer.h"
 
 /* ---- An allocator that can fail ---- */
 
@@ -75,6 +76,38 @@ static const test_folder *folder;
 static const char *wrong;
 
 static test_path in_folder(const char *name) { return test_path_of(folder, name); }
+
+/* Of what the tokenizers below do not have: a charsmap, and patterns whose classes are put to PCRE2. */
+static tern_status run_normalizers(tern_error *err) {
+    static const char spec[] = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
+                               "\"(?<q>[^\\\\s\\\\p{L}])(?i:stra\xC3\x9F"
+                               "e)\\\\k<q>\\\\b|[[:punct:]&&[^!]]\"},\"content\":\"-\"},"
+                               "{\"type\":\"ByteLevel\"}]}";
+    static const unsigned char text[] = "1STRASSE1? \xC3\xA9!";
+    tern_normalizer normalizer = {0};
+    tern_normalized out = {0};
+    static json_t *golden; /* made by the first run and kept */
+    json_t *json;
+    if (!golden) TERN_TRY(tern__json_load(&golden, TERN_TEST_DATA "/golden/normalizers.json", err));
+    TERN_TRY(tern__json_parse(&json, spec, strlen(spec), "test", err));
+    tern_status status = tern__normalizer_read(&normalizer, json, "test", err);
+    if (status == TERN_OK) status = tern__normalizer_run(&out, &normalizer, text, sizeof text - 1, 0, err);
+    if (status == TERN_OK && (out.n_bytes != 9 || memcmp(out.bytes, "--\xC4\xA0\xC3\x83\xC2\xA9!", 9) != 0)) wrong = "another text";
+    tern__normalizer_free(&normalizer);
+    json_decref(json);
+    for (size_t i = 0; status == TERN_OK && i < json_array_size(golden); i++) {
+        const json_t *row = json_array_get(golden, i), *component = json_object_get(row, "normalizer"),
+                     *string = json_object_get(row, "text");
+        if (strcmp(json_string_value(json_object_get(component, "type")), "Precompiled") != 0) continue;
+        status = tern__normalizer_read(&normalizer, component, "test", err);
+        if (status == TERN_OK)
+            status = tern__normalizer_run(&out, &normalizer, (const unsigned char *)json_string_value(string), json_string_length(string),
+                                          0, err);
+        tern__normalizer_free(&normalizer);
+    }
+    tern__normalized_free(&out);
+    return status;
+}
 
 static tern_status read_json(tern_error *err) {
     json_t *json;
@@ -430,6 +463,7 @@ static const scenario scenarios[] = {
     {"tokenizer.json: byte-level BPE", use_byte_level_bpe},
     {"tokenizer.json: Unigram with bytes", use_unigram},
     {"tokenizer.json: WordLevel, every normalizer and pre-tokenizer", use_word_level},
+    {"normalizers: a charsmap, patterns with classes", run_normalizers},
     {"load report", make_load_report},
     {"model: load, forward, embed, dump with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump with 2 threads", run_model_threaded},

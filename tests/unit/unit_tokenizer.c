@@ -63,7 +63,7 @@ static void test_golden(void **state) {
     json_t *golden, *one;
     size_t t;
     if (tern__json_load(&golden, TERN_TEST_DATA "/golden/tokenizer.json", &err)) fail_msg("%s", err.message);
-    assert_true(json_array_size(json_object_get(golden, "tokenizers")) >= 15);
+    assert_true(json_array_size(json_object_get(golden, "tokenizers")) >= 60);
     json_array_foreach(json_object_get(golden, "tokenizers"), t, one) {
         const char *name = json_string_value(json_object_get(one, "name")), *file;
         json_t *files = json_object_get(one, "files"), *content, *text;
@@ -73,7 +73,7 @@ static void test_golden(void **state) {
         assert_int_equal(tern_tokenizer_vocab_size(tokenizer), json_integer_value(json_object_get(one, "vocab_size")));
         size_t i;
         json_array_foreach(json_object_get(one, "encodings"), i, text) check_golden_text(tokenizer, text, name);
-        assert_true(i >= 10);
+        assert_true(i >= 5);
         tern_tokenizer_free(tokenizer);
         json_object_foreach(files, file, content) assert_int_equal(unlink(test_path_of(folder, file).text), 0);
     }
