@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Models trained by PyPI's `sentencepiece` with each of its normalisations, converted to tokenizer.json as transformers does it, in Tern and
-in `tokenizers`: Precompiled, Unigram and BPE with bytes.
+"""Models trained by PyPI's `sentencepiece` with each of its normalisations, converted to tokenizer.json as transformers does it, in Tern
+and in `tokenizers`: Precompiled, Unigram and BPE with bytes.
 
     TERN_LIBRARY=build/release/src/libtern.so python tests/python/test_tokenizer_sentencepiece.py
 
@@ -42,7 +42,8 @@ def main():
         REPORT.begin(f"sentencepiece, {normalization}")
         rng = random.Random(normalization)
         for byte_fallback in (False, True):
-            whole = spm.unigram_json(spm.train("unigram", normalization, byte_fallback=byte_fallback, user_defined_symbols=["<x>", "foo bar"]))
+            whole = spm.unigram_json(spm.train("unigram", normalization, byte_fallback=byte_fallback,
+                                               user_defined_symbols=["<x>", "foo bar"]))
             compare_all(Both(whole), rng, 2500, False)
             whole["pre_tokenizer"] = sequence("pretokenizers", {"type": "WhitespaceSplit"}, metaspace())
             whole["post_processor"] = template("<s> $A </s>", "<s> $A </s> </s> $B </s>", {"<s>": 1, "</s>": 2})
