@@ -61,7 +61,8 @@ def made_unigram(size):
     pieces, charsmap, _, _ = spm.read(spm.train("unigram", "nmt_nfkc", vocab_size=30000, sentences=sentences))
     rng, known = random.Random(1), {"<s>": 0.0, "<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0}
     known |= {piece: score for piece, score, kind in pieces if kind == 1}
-    alphabets = ["aeioubcdfghklmnprstvz", "аеиоукнтрслвмпдб", "αειοτνσρκλπμ", "अआइकतनरसमप", "אבגדהולמנרש", "عالمنتريبو", "가나다라마바사아자", "日本中文国人大学生語"]
+    alphabets = ["aeioubcdfghklmnprstvz", "аеиоукнтрслвмпдб", "αειοτνσρκλπμ", "अआइकतनरसमप", "אבגדהולמנרש", "عالمنتريبو", "가나다라마바사아자",
+                 "日本中文国人大学生語"]
     while len(known) < size:
         alphabet = rng.choice(alphabets)
         piece = rng.choice(("▁", "")) + "".join(rng.choice(alphabet) for _ in range(rng.randrange(2, 9)))
@@ -98,7 +99,8 @@ class TernRounds:
         self.file = tempfile.NamedTemporaryFile()
         self.file.write(b"".join(t.encode() + b"\0" for t in texts))
         self.file.flush()
-        self.process = subprocess.Popen([program, folder, self.file.name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program, folder, self.file.name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
 
     def seconds(self):
         self.process.stdin.write("\n")
@@ -180,7 +182,8 @@ def main():
     parser.add_argument("--only", help="the name of one tokenizer")
     parser.add_argument("--threads", type=int, choices=(1, 2), help=argparse.SUPPRESS)  # of the library: fixed for a process
     a = parser.parse_args()
-    folders = {f.name: f for f in a.models} if a.models else {n: ROOT / "build" / "bench-tokenizers" / n for n in ("WordPiece", "BPE", "Unigram")}
+    folders = {f.name: f for f in a.models} if a.models else {n: ROOT / "build" / "bench-tokenizers" / n for n in ("WordPiece", "BPE",
+                                                                                                                   "Unigram")}
     if a.threads is None:
         for name, folder in folders.items():
             if not (folder / "tokenizer.json").exists():
@@ -194,8 +197,8 @@ def main():
     texts_of = {"lines": [t for t in text.split("\n") if t], "paragraphs": [t for t in text.split("\n\n") if t]}
     if a.threads == 1:
         import tokenizers
-        print(f"{len(text.encode())} bytes, {', '.join(f'{len(t)} {k}' for k, t in texts_of.items())}; tokenizers {tokenizers.__version__}; "
-              f"{a.rounds} rounds", flush=True)
+        print(f"{len(text.encode())} bytes, {', '.join(f'{len(t)} {k}' for k, t in texts_of.items())}; tokenizers "
+              f"{tokenizers.__version__}; {a.rounds} rounds", flush=True)
     for name, folder in folders.items():
         if not a.only or name == a.only:
             measure(str(a.build / "bench" / "encode"), name, folder, texts_of, a.rounds, (0, 1) if a.threads == 1 else (2,))

@@ -21,12 +21,14 @@ os.environ.setdefault("TERN_LIBRARY", "")
 from test_tokenizer_conformance import added_token, bert_json, vocabulary_of  # noqa: E402
 from tokenizer_seeds import seeds  # noqa: E402
 
-PIECES = ("the un ##aff ##able ##s a b c e i o n x y ##a ##b ##c ##e ##i ##o ##n ##x ##y hello world naive ##ive na İ é ##é ß ss σ ς ##σ ##ς "
-          "中 国 한 ᄒ ##ᅡ ##ᆫ ##ss mask , . ! ? ' - don ##t t [ ] m foo bar foo@ 1 ##2 \u200d ÅÅ").split(" ")
+PIECES = ("the un ##aff ##able ##s a b c e i o n x y ##a ##b ##c ##e ##i ##o ##n ##x ##y hello world naive ##ive na İ é ##é ß ss σ ς ##σ "
+          "##ς 中 国 한 ᄒ ##ᅡ ##ᆫ ##ss mask , . ! ? ' - don ##t t [ ] m foo bar foo@ 1 ##2 \u200d ÅÅ").split(" ")
 TEXTS = ["", " ", "Hello, world!", "unaffable naïve", "don't  \tdo\r\nnot", "İx ΣΑΣ ß ẞ", "a\u0323\u0301b e\u0301\u0323 \u0301", "中国a国 한",
-         "[MASK]x [CLS] [mask]", "x" * 100 + " " + "x" * 101, "a\x00b\x01\ufffdc\x7f\u200d\ue000", "foo bar Foo  BAR [NEW] foo@x", "é É e\u0301 Å",
+         "[MASK]x [CLS] [mask]", "x" * 100 + " " + "x" * 101, "a\x00b\x01\ufffdc\x7f\u200d\ue000", "foo bar Foo  BAR [NEW] foo@x",
+         "é É e\u0301 Å",
          "\U0001d15e𠀀𠀁😀 ½", "\u2028\u2029\x85\xa0\u3000a\u1680", "the . ' hello ' m ! n't"]
-SHAPES = [{}, {"pair": "the hello world [SEP] é"}, {"add_special_tokens": False}, {"max_length": 5}, {"pair": "unaffable a b c", "max_length": 7}]
+SHAPES = [{}, {"pair": "the hello world [SEP] é"}, {"add_special_tokens": False}, {"max_length": 5},
+          {"pair": "unaffable a b c", "max_length": 7}]
 
 
 def encodings(tokenizer, seed, texts=TEXTS):
@@ -52,7 +54,8 @@ def golden(name, files, texts=TEXTS):
             tokenizer = tokenizers.Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         else:
             tokenizer = transformers.BertTokenizer.from_pretrained(folder).backend_tokenizer
-    return {"name": name, "files": files, "vocab_size": tokenizer.get_vocab_size(), "encodings": list(encodings(tokenizer, len(name), texts))}
+    return {"name": name, "files": files, "vocab_size": tokenizer.get_vocab_size(),
+            "encodings": list(encodings(tokenizer, len(name), texts))}
 
 
 def main():
@@ -60,7 +63,8 @@ def main():
     tokens = bert_json(vocabulary)["added_tokens"]
     flagged = tokens + [added_token(0, "foo", single_word=True, lstrip=True), added_token(0, "foo bar", rstrip=True, normalized=False),
                         added_token(0, "[NEW]", lstrip=True, rstrip=True), added_token(0, "É", normalized=True, special=True)]
-    single = [{"Sequence": {"id": "A", "type_id": 2}}, {"SpecialToken": {"id": "end", "type_id": 3}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    single = [{"Sequence": {"id": "A", "type_id": 2}}, {"SpecialToken": {"id": "end", "type_id": 3}},
+              {"Sequence": {"id": "A", "type_id": 0}}]
     template = {"type": "TemplateProcessing", "single": single, "pair": [{"Sequence": {"id": "B", "type_id": 1}}] + single,
                 "special_tokens": {"end": {"id": "end", "ids": [3, 4], "tokens": ["[SEP]", "other"]}}}
     parts = {
@@ -90,7 +94,8 @@ def main():
             "special_tokens_map.json": json.dumps({"cls_token": "hello", "sep_token": {"content": "</s>", "rstrip": True}}),
             "added_tokens.json": json.dumps({"foo@": 3, "</s>": 90, "[NEW]": 80, "bar": 100})}),
         golden("vocab.txt and added_tokens_decoder", {"vocab.txt": lines, "tokenizer_config.json": json.dumps({
-            "added_tokens_decoder": {"70": {"content": "foo bar", "lstrip": True, "normalized": True}, "4": {"content": "[MASK]", "rstrip": True}},
+            "added_tokens_decoder": {"70": {"content": "foo bar", "lstrip": True, "normalized": True},
+                                     "4": {"content": "[MASK]", "rstrip": True}},
             "extra_special_tokens": ["[NEW]"]}), "added_tokens.json": "{\"not read\": 7}"}),
     ]
     # One of every component, as the fuzz target of tokenizer.json has them; a few texts of each.

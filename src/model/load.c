@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "text/tokenizer.h"
 
 /* ---- The config ---- */
 
@@ -140,18 +141,6 @@ static tern_status read_model_max_length(const char *folder, int64_t *out, tern_
     return status;
 }
 
-static tern_status find_tokenizer(bool *found, const char *folder, tern_error *err) {
-    static const char *const files[] = {"tokenizer.json", "vocab.txt"};
-    *found = false;
-    for (size_t i = 0; i < sizeof files / sizeof *files && !*found; i++) {
-        char *path = tern__path_join(folder, files[i]);
-        if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(files[i]) + 2);
-        *found = tern__file_exists(path);
-        free(path);
-    }
-    return TERN_OK;
-}
-
 /* A folder without a tokenizer still runs forward. */
 static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     const char *folder = model->folder.modules.transformer_folder;
@@ -161,7 +150,7 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     const int64_t max_tokens = model->folder.facts.max_tokens;
     model->max_seq_length = limit < max_tokens ? limit : max_tokens;
     bool has_tokenizer = false;
-    TERN_TRY(find_tokenizer(&has_tokenizer, folder, err));
+    TERN_TRY(tern__tokenizer_is_there(&has_tokenizer, folder, err));
     if (!has_tokenizer) return TERN_OK;
     TERN_TRY(tern_tokenizer_load(&model->tokenizer, folder, err));
     return tern__special_tokens_read(model, folder, err);

@@ -1,12 +1,10 @@
-/* tokenizer.c - loading a tokenizer, its tokens and ids, and ids back into text.
+/* tokenizer.c - what is made ready for encoding, tokens and ids, and ids back into text.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "text/unicode/byte_level.h"
 #include "text/unicode/unicode.h"
@@ -23,7 +21,7 @@ void tern_tokenizer_free(tern_tokenizer *tokenizer) {
     free(tokenizer);
 }
 
-/* ---- Loading ---- */
+/* ---- Made ready ---- */
 
 /* White space, and the character that stands for a space in byte-level vocabularies. */
 static bool is_edge_space(uint32_t code_point) {
@@ -78,27 +76,6 @@ tern_status tern__tokenizer_finish(tern_tokenizer *tokenizer, tern_error *err) {
     TERN_TRY(join_byte_level(tokenizer, err));
     if (tokenizer->post_processor.trims_offsets) TERN_TRY(count_all_edge_spaces(tokenizer, err));
     return TERN_OK;
-}
-
-tern_status tern_tokenizer_load(tern_tokenizer **out, const char *folder, tern_error *err) {
-    *out = NULL;
-    if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
-    char *path = tern__path_join(folder, "tokenizer.json");
-    if (!path) return TERN_FAIL_MEMORY(err, strlen(folder) + 16);
-    tern_status status;
-    if (tern__file_exists(path)) {
-        char *bytes;
-        size_t n_bytes;
-        status = tern__file_read(&bytes, &n_bytes, path, TERN_JSON_MAX_BYTES, err);
-        if (status == TERN_OK) {
-            status = tern__tokenizer_from_json(out, bytes, n_bytes, path, err);
-            free(bytes);
-        }
-    } else {
-        status = tern__tokenizer_from_vocab(out, folder, err);
-    }
-    free(path);
-    return status;
 }
 
 /* ---- Tokens and ids ---- */

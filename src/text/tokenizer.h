@@ -38,8 +38,8 @@ struct tern_tokenizer {
 
 /* tokenizer_json.c: from the bytes of a tokenizer.json, which are changed on the way. `name` is what messages call it. */
 tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t n_bytes, const char *name, tern_error *err);
-/* tokenizer_files.c: from a folder with vocab.txt. */
-tern_status tern__tokenizer_from_vocab(tern_tokenizer **out, const char *folder, tern_error *err);
+/* tokenizer_files.c: has the folder a file that a tokenizer is read from? */
+tern_status tern__tokenizer_is_there(bool *is_there, const char *folder, tern_error *err);
 
 /* tokenizer.c: to be called when all stages are set and all added tokens are in. */
 tern_status tern__tokenizer_finish(tern_tokenizer *tokenizer, tern_error *err);

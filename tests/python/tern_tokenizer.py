@@ -79,7 +79,8 @@ def load_library():
     lib.tern_tokenizer_encode_batch.argtypes = [ctypes.POINTER(EncodingArrays), ctypes.c_void_p, ctypes.POINTER(Text),
                                                 ctypes.POINTER(Text), ctypes.c_size_t, ctypes.POINTER(EncodeOptions),
                                                 ctypes.POINTER(Error)]
-    lib.tern_tokenizer_decode.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_size_t), ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32),
+    lib.tern_tokenizer_decode.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_size_t), ctypes.c_void_p,
+                                          ctypes.POINTER(ctypes.c_int32),
                                           ctypes.c_size_t, ctypes.c_bool, ctypes.POINTER(Error)]
     lib.tern_free.argtypes = [ctypes.c_void_p]
     lib.tern_tokenizer_vocab_size.argtypes = [ctypes.c_void_p]

@@ -6,7 +6,8 @@ does. Compared is everything an encoding says (tokenizer_compare.py), on hard te
 
     TERN_LIBRARY=build/release/src/libtern.so python tests/python/test_tokenizer_components.py [COMPONENT ...]
 
-Environment: TOKENIZER_SEED (default 1), TOKENIZER_SCALE (default 1): times as many configurations. SHOWN_FAILURES: see tokenizer_compare.py.
+Environment: TOKENIZER_SEED (default 1), TOKENIZER_SCALE (default 1): times as many configurations. SHOWN_FAILURES:
+see tokenizer_compare.py.
 SPDX-License-Identifier: Apache-2.0
 """
 import os
@@ -33,7 +34,8 @@ def compare_texts(both, rng, n_torture, n_lines):
     share = max(1, n_lines // 8)
     both.compare_batch(lines[:share], lines[-share:], add_special_tokens=rng.random() < 0.8)
     is_pair = rng.random() < 0.5
-    cut = [line[: 6 if is_pair else 24] for line in lines]  # a pair's pieces are combined, each with each, and a normalizer may lengthen them
+    # A pair's pieces are combined, each with each, and a normalizer may lengthen them.
+    cut = [line[: 6 if is_pair else 24] for line in lines]
     both.compare_batch(cut[:share], cut[-share:] if is_pair else None, add_special_tokens=rng.random() < 0.8, **configs.truncation(rng))
 
 
@@ -105,8 +107,9 @@ def test_post_processors(name, make, rng):
         both = Both(whole)
         compare_texts(both, rng, 60, 80)
         for _ in range(6):
-            lines = [line[:24] for line in texts.lines(12, rng.randrange(2 ** 32))]
-            both.compare_batch(lines, rng.choice((None, lines[::-1])), add_special_tokens=rng.random() < 0.8, **configs.truncation(rng))
+            is_pair = rng.random() < 0.5
+            lines = [line[: 6 if is_pair else 24] for line in texts.lines(12, rng.randrange(2 ** 32))]
+            both.compare_batch(lines, lines[::-1] if is_pair else None, add_special_tokens=rng.random() < 0.8, **configs.truncation(rng))
 
 
 def test_truncation(rng):
@@ -129,9 +132,12 @@ def test_truncation(rng):
 
 def decodable_vocabulary(rng):
     """Pieces of every decoder's kind: byte-level characters, <0xXX>, ##, </w>, ▁, CTC's."""
-    pieces = ["<pad>", "|", "[UNK]", "##a", "##ing", "the", "a", "b", "ab</w>", "b</w>", "</w>", "b@@", "@", "▁", "▁the", "▁▁a", "_x", "é", "É", "中", " ", "  ",
-              "", "n't", "'s", "'m", "'ve", "'re", " n't", "do not", ".", ",", "?", "!", "a b", "##", "<0x", "<0x4>", "<0x4g>", "<0xzz>", "\u0301"]
-    pieces += [f"<0x{b:02X}>" for b in rng.sample(range(256), 60)] + ["<0xe4>", "<0xE4>", "<0xB8>", "<0xAD>", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>"]
+    pieces = ["<pad>", "|", "[UNK]", "##a", "##ing", "the", "a", "b", "ab</w>", "b</w>", "</w>", "b@@", "@", "▁", "▁the", "▁▁a", "_x", "é",
+              "É", "中", " ", "  ",
+              "", "n't", "'s", "'m", "'ve", "'re", " n't", "do not", ".", ",", "?", "!", "a b", "##", "<0x", "<0x4>", "<0x4g>", "<0xzz>",
+              "\u0301"]
+    pieces += [f"<0x{b:02X}>" for b in rng.sample(range(256), 60)] + ["<0xe4>", "<0xE4>", "<0xB8>", "<0xAD>", "<0xF0>", "<0x9F>", "<0x98>",
+                                                                      "<0x80>"]
     pieces += configs.byte_alphabet() + ["ä¸Ń", "ä¸", "Ġthe", "ĠĠ", "ðŁĺ", "Ģ", "ðŁĺĢ"]
     return {piece: i for i, piece in enumerate(configs.unique(pieces))}
 
@@ -139,7 +145,8 @@ def decodable_vocabulary(rng):
 def test_decoders(name, make, rng):
     for _ in times(14):
         vocabulary = decodable_vocabulary(rng)
-        whole = configs.whole({"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"}, decoder=configs.without_type(rng, make(rng)))
+        whole = configs.whole({"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
+                              decoder=configs.without_type(rng, make(rng)))
         whole["added_tokens"] = configs.added_tokens(rng, rng.randrange(4), len(vocabulary))
         both = Both(whole)
         ids = both.known_ids()

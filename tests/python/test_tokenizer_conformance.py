@@ -3,7 +3,8 @@
 
 BERT's, over every code point, the Unicode normalisation test file (Debian package unicode-data), 40,000 mixed lines, pairs, truncation and
 generated tokenizers with added tokens of every kind. TERN_LIBRARY names the shared library; TERN_TEST_MODEL a folder with BERT's
-tokenizer.json, which joins the made-up ones. The other components: test_tokenizer_components.py. UNICODE_FOLDER overrides /usr/share/unicode.
+tokenizer.json, which joins the made-up ones. The other components: test_tokenizer_components.py. UNICODE_FOLDER overrides
+/usr/share/unicode.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -190,7 +191,8 @@ WORDS = ("the of and to in is that for it as with was on be by are this from at 
          "I'm don't naïve café Straße ΑΣΣΟΣ İstanbul ǅungla ﬁnance Żółć Việt Nam điện привет Москва ёлка שלום עולם مرحبا हिन्दी নমস্কার "
          "தமிழ் ไทย 한국어 각 中文 漢字 カタカナ ひらがな が ｶﾞ 𠀀𠀁 👩‍👩‍👧‍👦 🇫🇷 ｆｕｌｌ Å Ω Ω K ﷺ x² ½ № … — “quoted” ‘it’s’ hello, world! (a) [b] {c} "
          "3.14 $5 50% e-mail a_b #tag @you http://x.yz/?q=1 embedding sentences tokenization unaffable").split()
-HARD = ["\x00", "\x01", "\x07", "\x1b", "\x7f", "\x80", "\x85", "\xa0", "\xad", "\t", "\n", "\r\n", "\r", "\x0b", "\x0c", "\u1680", "\u180e",
+HARD = ["\x00", "\x01", "\x07", "\x1b", "\x7f", "\x80", "\x85", "\xa0", "\xad", "\t", "\n", "\r\n", "\r", "\x0b", "\x0c", "\u1680",
+        "\u180e",
         "\u2000", "\u200b", "\u200d", "\u2028", "\u2029", "\u202e", "\u202f", "\u2060", "\u3000", "\ufeff", "\ufffd", "\uffff", "\ue000",
         "\U000f0000", "\U0010ffff", "\u0378", "\u0300", "\u0301", "\u0323", "\u0327", "\u0334", "\u0345", "\u0344", "\u05b0", "\u0e38",
         "\u0f71\u0f72", "\u0f73", "\u1100\u1161\u11a8", "\u1161", "\u3099", "\U0001d165", "\U0001d16d\U0001d165", "\U0001d15e", "\u0130",
@@ -285,7 +287,8 @@ def random_tokenizer(rng, vocabulary):
 def has_ambiguous_added_tokens(whole):
     """Two added tokens that are the same once normalized: which of them `tokenizers` finds changes from run to run."""
     seen = set()
-    plain = tokenizers.normalizers.BertNormalizer(**{k: v for k, v in whole["normalizer"].items() if k != "type"}) if whole["normalizer"] else None
+    plain = tokenizers.normalizers.BertNormalizer(**{k: v for k,
+                                                     v in whole["normalizer"].items() if k != "type"}) if whole["normalizer"] else None
     last = {token["content"]: token for token in whole["added_tokens"]}
     for token in last.values():
         form = plain.normalize_str(token["content"]) if plain and token["normalized"] else token["content"]
@@ -298,7 +301,8 @@ def has_ambiguous_added_tokens(whole):
 def test_random_tokenizers(vocabulary, n_tokenizers, seed):
     REPORT.begin("generated tokenizers")
     rng = random.Random(seed)
-    words = ["foo", "Foo", "FOO", "foo bar", "bar", "é", "É", "e\u0301", "İx", "i\u0307x", "lead", " lead", "trail ", "中", "[NEW]", "[new]", "[MASK]",
+    words = ["foo", "Foo", "FOO", "foo bar", "bar", "é", "É", "e\u0301", "İx", "i\u0307x", "lead", " lead", "trail ", "中", "[NEW]",
+             "[new]", "[MASK]",
              "o", "fo", "a.b", "a", "_", "-", " ", "  ", "\u3000", "\t", "z", "\u0301z", "\u0301", "x", "\x00", "\u200d", "9"]
     for _ in range(n_tokenizers):
         whole = random_tokenizer(rng, vocabulary)
@@ -342,7 +346,8 @@ def test_errors(vocabulary):
     must_fail("merge of a token that is not there", broken, "merge", model={"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]})
     must_fail("scores", broken, "vocab", model={"type": "Unigram", "unk_id": 0, "vocab": [["a"]]})
     must_fail("unk_id", broken, "unk_id", model={"type": "Unigram", "unk_id": 7, "vocab": [["a", 0.0]]})
-    must_fail("pattern", broken, "pattern", pre_tokenizer={"type": "Split", "pattern": {"Regex": "("}, "behavior": "Removed", "invert": False})
+    must_fail("pattern", broken, "pattern", pre_tokenizer={"type": "Split", "pattern": {"Regex": "("}, "behavior": "Removed",
+                                                           "invert": False})
     must_fail("charsmap", broken, "precompiled_charsmap", normalizer={"type": "Precompiled", "precompiled_charsmap": "!!"})
     must_fail("Sequence", broken, "normalizers", normalizer={"type": "Sequence"})
     must_fail("version", unsupported, "version", version="2.0")
@@ -393,7 +398,8 @@ def test_long_texts(vocabulary):
 
 
 ASSIGNED = read_assigned()
-MARKS = [c for c in ASSIGNED if 0x300 <= c < 0x370 or 0x591 <= c < 0x5C8 or 0x1DC0 <= c < 0x1E00 or c in (0x94D, 0x9BE, 0xE38, 0x302E, 0x1D165)]
+MARKS = [c for c in ASSIGNED if 0x300 <= c < 0x370 or 0x591 <= c < 0x5C8 or 0x1DC0 <= c < 0x1E00 or c in (0x94D, 0x9BE, 0xE38, 0x302E,
+                                                                                                          0x1D165)]
 
 
 def main():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Models trained by PyPI's `sentencepiece` with each of its normalisations, converted to tokenizer.json as transformers does it, in Tern and
-in `tokenizers`: Precompiled, Unigram and BPE with bytes.
+"""Models trained by PyPI's `sentencepiece` with each of its normalisations, converted to tokenizer.json as transformers does it, in Tern
+and in `tokenizers`: Precompiled, Unigram and BPE with bytes.
 
     TERN_LIBRARY=build/release/src/libtern.so python tests/python/test_tokenizer_sentencepiece.py
 
@@ -26,7 +26,9 @@ def compare_all(both, rng, n_lines, with_code_points):
     lines = texts.lines(n_lines, rng.randrange(2 ** 32), pieces)
     both.compare_batch(texts.torture())
     both.compare_batch(lines)
-    both.compare_batch(lines[:n_lines // 8], lines[-(n_lines // 8):], **configs.truncation(rng))
+    cut = [line[:12] for line in lines[:n_lines // 4]]
+    both.compare_batch(lines[:n_lines // 8], lines[-(n_lines // 8):])
+    both.compare_batch(cut, cut[::-1], **configs.truncation(rng))
     ids = both.known_ids()
     for text in lines[:n_lines // 10]:
         both.compare_decoded(both.theirs.encode(text).ids, rng.random() < 0.5)
@@ -42,7 +44,8 @@ def main():
         REPORT.begin(f"sentencepiece, {normalization}")
         rng = random.Random(normalization)
         for byte_fallback in (False, True):
-            whole = spm.unigram_json(spm.train("unigram", normalization, byte_fallback=byte_fallback, user_defined_symbols=["<x>", "foo bar"]))
+            whole = spm.unigram_json(spm.train("unigram", normalization, byte_fallback=byte_fallback,
+                                               user_defined_symbols=["<x>", "foo bar"]))
             compare_all(Both(whole), rng, 2500, False)
             whole["pre_tokenizer"] = sequence("pretokenizers", {"type": "WhitespaceSplit"}, metaspace())
             whole["post_processor"] = template("<s> $A </s>", "<s> $A </s> </s> $B </s>", {"<s>": 1, "</s>": 2})

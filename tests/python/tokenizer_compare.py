@@ -39,7 +39,7 @@ def makes_of_nothing(both):
 # What differs on purpose, each with the function that tells when: (Both, is_pair, add_special_tokens, options) -> bool. Nothing is compared
 # then; REPORT counts how often. docs/ARCHITECTURE.md gives the reasons.
 ACCEPTED = {
-    "the library refuses a stride over max_length less the special tokens of one text before there is a text; Tern the text it cannot cut so":
+    "a stride over max_length less the special tokens: the library refuses the setting, Tern the text that it cannot cut so":
         lambda both, is_pair, add_special_tokens, options: both.refuses_truncation(**options),
     "the library gives more than max_length ids when there are more special tokens; Tern refuses":
         lambda both, is_pair, add_special_tokens, options: add_special_tokens and options and
@@ -293,7 +293,8 @@ class Both:
             return
         REPORT.check(ours == theirs and (our_error is None) == (their_error is None),
                      lambda: f"    configuration {shown(self.whole)}\n    decode {ids} {[self.theirs.id_to_token(i) for i in ids]} "
-                             f"skip_special_tokens {skip_special_tokens}\n    Tern   {our_error or ours!r}\n    theirs {their_error or theirs!r}")
+                             f"skip_special_tokens {skip_special_tokens}\n"
+                             f"    Tern   {our_error or ours!r}\n    theirs {their_error or theirs!r}")
 
     def compare_vocabulary(self, rng, n=50):
         """Its size, some tokens by id and ids by token, and tokens and ids that are not there."""

@@ -32,13 +32,18 @@ O200K = "|".join([
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
-DEEPSEEK = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+DEEPSEEK = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|" + \
+    r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 CJK = "[一-龥぀-ゟ゠-ヿ]+"
-PATTERNS = [GPT2, LLAMA3, QWEN2, O200K, CLIP, BLOOM, DEEPSEEK, CJK, r"\p{N}{1,3}", r"\s+", r"\d", r"\w+|[^\w\s]+", r"(?<=\S)\s", r"\b", r"^", r"$",
-            r"(?!\S)", r"[0-9][0-9][0-9]", r" {2,}", r".", r"(?s:.)", r"\X", r"\R", r"a|ab", r"(a|b)*", r"x?", r"[[:alpha:]]+", r"[[:punct:]]",
-            r"[\p{P}$+<=>^`|~]", r"\p{Han}+|\p{Hiragana}+", r"[^a-z&&[^x]]+", r"(?i)straße|É", r"\h", r"[^\n]", r"(?m:^a)", r"\p{Lu}(?=\p{Ll})",
+PATTERNS = [GPT2, LLAMA3, QWEN2, O200K, CLIP, BLOOM, DEEPSEEK, CJK, r"\p{N}{1,3}", r"\s+", r"\d", r"\w+|[^\w\s]+", r"(?<=\S)\s", r"\b",
+            r"^", r"$",
+            r"(?!\S)", r"[0-9][0-9][0-9]", r" {2,}", r".", r"(?s:.)", r"\X", r"\R", r"a|ab", r"(a|b)*", r"x?", r"[[:alpha:]]+",
+            r"[[:punct:]]",
+            r"[\p{P}$+<=>^`|~]", r"\p{Han}+|\p{Hiragana}+", r"[^a-z&&[^x]]+", r"(?i)straße|É", r"\h", r"[^\n]", r"(?m:^a)",
+            r"\p{Lu}(?=\p{Ll})",
             r"(\w)\1", r"(?<!\d)(?=\d)", r"\p{Emoji}", r"[\x{1F600}-\x{1F64F}]", r"\n|\r\n?", r"(?x) a b # c", r"a{,2}b", r"\s*+\S"]
-ATOMS = [r"\p{L}", r"\p{N}", r"\s", r"\S", r"\w", r"\W", r"\d", r"[^\s\p{L}\p{N}]", r"[a-z]", r"[^\r\n]", " ", "a", "'", r"\p{M}", r"\p{Lu}", r"\p{P}",
+ATOMS = [r"\p{L}", r"\p{N}", r"\s", r"\S", r"\w", r"\W", r"\d", r"[^\s\p{L}\p{N}]", r"[a-z]", r"[^\r\n]", " ", "a", "'", r"\p{M}",
+         r"\p{Lu}", r"\p{P}",
          r".", r"[\p{S}\d]", r"\p{Cyrillic}", r"é", "中", r"[[:space:]]", r"\p{Cf}", r"[A-Z]", r"\p{Cn}", r"\p{Zs}"]
 
 
@@ -169,12 +174,14 @@ POST_PROCESSORS = {"TemplateProcessing": template_of, "BertProcessing": bert_pro
 
 
 def post_sequence(rng, vocabulary):
-    return {"type": "Sequence", "processors": [rng.choice(list(POST_PROCESSORS.values()))(rng, vocabulary) for _ in range(rng.randrange(1, 4))]}
+    return {"type": "Sequence", "processors": [rng.choice(list(POST_PROCESSORS.values()))(rng,
+                                                                                          vocabulary) for _ in range(rng.randrange(1, 4))]}
 
 
 # ---- added tokens ----------------------------------------------------------------------------------------------------------------
 
-ADDED = ["[MASK]", "[NEW]", "foo", "Foo", "foo bar", "fo", "é", "É", "İx", " lead", "trail ", "中", "<s>", "o", "a.b", "\u0301z", "<|x|>", "  ", "the",
+ADDED = ["[MASK]", "[NEW]", "foo", "Foo", "foo bar", "fo", "é", "É", "İx", " lead", "trail ", "中", "<s>", "o", "a.b", "\u0301z", "<|x|>",
+         "  ", "the",
          "\n", "▁", "Ġ", "<0x41>", "ﬁ", "12", "\u200d"]
 
 
@@ -185,7 +192,8 @@ def added_token(token_id, content, **flags):
 
 def added_tokens(rng, n, first_id):
     """With any flags; ids as a library's own file has them, going on after the vocabulary."""
-    return [added_token(first_id + i, content, **{name: rng.random() < 0.4 for name in ("single_word", "lstrip", "rstrip", "normalized", "special")})
+    return [added_token(first_id + i, content, **{name: rng.random() < 0.4 for name in ("single_word", "lstrip", "rstrip", "normalized",
+                                                                                        "special")})
             for i, content in enumerate(rng.sample(ADDED, n))]
 
 
@@ -199,7 +207,8 @@ def whole(model, **parts):
 def byte_model():
     """Every byte of the text a token of its own: ids tell the bytes, offsets where each comes from, word_ids the words."""
     vocabulary = {f"<0x{b:02X}>": b for b in range(256)}
-    return {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+    return {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+            "fuse_unk": False,
             "byte_fallback": True, "ignore_merges": False, "vocab": vocabulary, "merges": []}
 
 
@@ -286,4 +295,5 @@ MODELS = {"WordPiece": word_piece, "WordLevel": word_level, "Unigram": unigram, 
 
 def truncation(rng):
     return {"max_length": rng.choice((1, 2, 3, 4, 5, 8, 16, 33)), "stride": rng.choice((0, 0, 1, 2, 5)),
-            "strategy": rng.choice(("longest_first", "longest_first", "only_first", "only_second")), "direction": rng.choice(("right", "left"))}
+            "strategy": rng.choice(("longest_first", "longest_first", "only_first", "only_second")),
+            "direction": rng.choice(("right", "left"))}

@@ -38,7 +38,8 @@ def added(model, names, **flags):
     vocabulary = model["vocab"] if isinstance(model["vocab"], dict) else {p: i for i, (p, _) in enumerate(model["vocab"])}
     made = []
     for name in names:
-        made.append(configs.added_token(vocabulary.get(name, len(vocabulary) + len(made)), name, **{"special": True, "normalized": False, **flags}))
+        made.append(configs.added_token(vocabulary.get(name, len(vocabulary) + len(made)), name,
+                                        **{"special": True, "normalized": False, **flags}))
     return made
 
 
@@ -98,7 +99,8 @@ def byte_level_model(pattern, special):
 @functools.cache
 def sentence_model(special, with_bytes, splits):
     """BPE over ▁ and characters, with bytes for what is rare, as Llama's and Gemma's."""
-    chain = pre.Metaspace(prepend_scheme="always") if splits else pre.Sequence([pre.Split(" ", "merged_with_previous"), pre.FixedLength(12)])
+    chain = pre.Metaspace(prepend_scheme="always") if splits else pre.Sequence([pre.Split(" ", "merged_with_previous"),
+                                                                                pre.FixedLength(12)])
     model = trained(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True), trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE, limit_alphabet=300, show_progress=False,
         special_tokens=list(special) + ([f"<0x{b:02X}>" for b in range(256)] if with_bytes else [])),
@@ -135,12 +137,14 @@ def roberta(add_prefix_space=False, trim_offsets=True):
     tokens[-1]["lstrip"] = True
     post = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": trim_offsets,
             "add_prefix_space": add_prefix_space}
-    return configs.whole(model, added_tokens=tokens, pre_tokenizer=byte_level(add_prefix_space), post_processor=post, decoder=byte_level(True))
+    return configs.whole(model, added_tokens=tokens, pre_tokenizer=byte_level(add_prefix_space), post_processor=post,
+                         decoder=byte_level(True))
 
 
 def gpt2():
     model = byte_level_model(configs.GPT2, ("<|endoftext|>",))
-    return configs.whole(model, added_tokens=added(model, ["<|endoftext|>"]), pre_tokenizer=byte_level(), post_processor=byte_level(True, False),
+    return configs.whole(model, added_tokens=added(model, ["<|endoftext|>"]), pre_tokenizer=byte_level(),
+                         post_processor=byte_level(True, False),
                          decoder=byte_level(True))
 
 
@@ -171,7 +175,8 @@ def clip():
     model = trained(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>", continuing_subword_prefix=""),
                     trainers.BpeTrainer(vocab_size=VOCABULARY_SIZE, special_tokens=special, end_of_word_suffix="</w>", show_progress=False,
                                         initial_alphabet=configs.byte_alphabet()), lower, chain)
-    post = {"type": "RobertaProcessing", "sep": ["<|endoftext|>", 1], "cls": ["<|startoftext|>", 0], "trim_offsets": False, "add_prefix_space": False}
+    post = {"type": "RobertaProcessing", "sep": ["<|endoftext|>", 1], "cls": ["<|startoftext|>", 0], "trim_offsets": False,
+            "add_prefix_space": False}
     normalizer = sequence("normalizers", {"type": "NFC"}, replace(r"\s+", " ", "Regex"), {"type": "Lowercase"})
     return configs.whole(model, added_tokens=added(model, special), normalizer=normalizer, post_processor=post, decoder=byte_level(),
                          pre_tokenizer=sequence("pretokenizers", split(pattern, "Removed", True), byte_level(False)))
@@ -201,7 +206,8 @@ def gemma():
     n = max(model["vocab"].values()) + 1
     tokens += [configs.added_token(n + i, "\n" * i, normalized=False) for i in range(2, 12)]
     tokens += [configs.added_token(n + 12 + i, "▁" * i, normalized=False) for i in range(2, 12)]
-    return configs.whole(model, added_tokens=tokens, normalizer=replace(" ", "▁"), pre_tokenizer=split(" ", "MergedWithPrevious", kind="String"),
+    return configs.whole(model, added_tokens=tokens, normalizer=replace(" ", "▁"),
+                         pre_tokenizer=split(" ", "MergedWithPrevious", kind="String"),
                          post_processor=template("<bos> $A", "<bos> $A <bos>:1 $B:1", {"<bos>": model["vocab"]["<bos>"]}),
                          decoder=sequence("decoders", replace("▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"}))
 
@@ -211,7 +217,8 @@ def sentence_pieces(special, unk, post, normalizer, pre_tokenizer, mask=None):
     tokens = added(model, special)
     if mask:
         tokens.append(configs.added_token(len(model["vocab"]), mask, special=True, lstrip=True))
-    return configs.whole(model, added_tokens=tokens, normalizer=normalizer, pre_tokenizer=pre_tokenizer, post_processor=post, decoder=metaspace())
+    return configs.whole(model, added_tokens=tokens, normalizer=normalizer, pre_tokenizer=pre_tokenizer, post_processor=post,
+                         decoder=metaspace())
 
 
 def xlm_roberta(normalizer=None):
@@ -224,7 +231,8 @@ def albert():
     special = ("<pad>", "<unk>", "[CLS]", "[SEP]")
     normalizer = sequence("normalizers", replace("``", "\""), replace("''", "\""), {"type": "NFKD"}, {"type": "StripAccents"},
                           {"type": "Lowercase"}, replace(" {2,}", " ", "Regex"))
-    return sentence_pieces(special, "<unk>", template("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", {"[CLS]": 2, "[SEP]": 3}), normalizer,
+    return sentence_pieces(special, "<unk>", template("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", {"[CLS]": 2, "[SEP]": 3}),
+                           normalizer,
                            metaspace(), "[MASK]")
 
 
@@ -241,7 +249,8 @@ def deberta_v3():
     normalizer = sequence("normalizers", {"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "NFKC"},
                           replace(" {2,}", " ", "Regex"))
     pre_tokenizer = sequence("pretokenizers", {"type": "Punctuation", "behavior": "Isolated"}, metaspace())
-    return sentence_pieces(special, "[UNK]", template("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", {"[CLS]": 1, "[SEP]": 2}), normalizer,
+    return sentence_pieces(special, "[UNK]", template("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", {"[CLS]": 1, "[SEP]": 2}),
+                           normalizer,
                            pre_tokenizer, "[MASK]")
 
 
@@ -260,7 +269,8 @@ def wav2vec2():
     """Characters and CTC's decoder."""
     letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVKXJQZ'"]
     model = {"type": "WordLevel", "vocab": {c: i for i, c in enumerate(letters)}, "unk_token": "<unk>"}
-    return configs.whole(model, added_tokens=added(model, letters[:4]), normalizer=replace(" ", "|"), pre_tokenizer=split(".", kind="Regex"),
+    return configs.whole(model, added_tokens=added(model, letters[:4]), normalizer=replace(" ", "|"),
+                         pre_tokenizer=split(".", kind="Regex"),
                          decoder={"type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": True})
 
 

@@ -19,7 +19,8 @@ def train(model_type, normalization, vocab_size=1500, byte_fallback=False, sente
     """The bytes of a sentencepiece.model."""
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences or [line for line in pipelines.corpus() if "\n" not in line]), model_writer=out, model_type=model_type,
+        sentence_iterator=iter(sentences or [line for line in pipelines.corpus() if "\n" not in line]), model_writer=out,
+        model_type=model_type,
         vocab_size=vocab_size, normalization_rule_name=normalization, byte_fallback=byte_fallback, character_coverage=0.9995,
         hard_vocab_limit=False, num_threads=1, minloglevel=2, **options)
     return out.getvalue()
@@ -74,8 +75,10 @@ def unigram_json(data, post_processor=None):
              "byte_fallback": any(kind == BYTE for _, _, kind in pieces)}
     tokens = [configs.added_token(i, piece, special=kind == CONTROL, normalized=False) for i, (piece, _, kind) in enumerate(pieces)
               if kind in (CONTROL, USER_DEFINED)]
-    decoder = pipelines.sequence("decoders", {"type": "ByteFallback"}, pipelines.metaspace(scheme)) if model["byte_fallback"] else pipelines.metaspace(scheme)
-    return configs.whole(model, normalizer=converted_normalizer(charsmap, drops_spaces), pre_tokenizer=pipelines.metaspace(scheme), decoder=decoder,
+    decoder = pipelines.sequence("decoders", {"type": "ByteFallback"},
+                                 pipelines.metaspace(scheme)) if model["byte_fallback"] else pipelines.metaspace(scheme)
+    return configs.whole(model, normalizer=converted_normalizer(charsmap, drops_spaces), pre_tokenizer=pipelines.metaspace(scheme),
+                         decoder=decoder,
                          post_processor=post_processor, added_tokens=tokens)
 
 
@@ -96,4 +99,5 @@ def bpe_json(data):
     decoder = pipelines.sequence("decoders", pipelines.replace("▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"},
                                  {"type": "Strip", "content": " ", "start": 1, "stop": 0})
     return configs.whole(model, normalizer=pipelines.sequence("normalizers", *normalizers), decoder=decoder,
-                         added_tokens=[configs.added_token(i, p, special=True, normalized=False) for i, p in enumerate(("<unk>", "<s>", "</s>"))])
+                         added_tokens=[configs.added_token(i, p, special=True, normalized=False) for i,
+                                       p in enumerate(("<unk>", "<s>", "</s>"))])

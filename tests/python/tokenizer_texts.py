@@ -11,18 +11,23 @@ import unicodedata
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 
 WORDS = ("the of and to in is that for it as with was on be by are this from at an not have or which one all can has had their "
-         "I'm don't we'LL naïve café Straße ΑΣΣΟΣ İstanbul ǅungla ﬁnance Żółć Việt Nam điện привет Москва ёлка שלום עולם مرحبا हिन्दी নমস্কার "
-         "தமிழ் ไทย 한국어 각 中文 漢字 カタカナ ひらがな が ｶﾞ 𠀀𠀁 👩‍👩‍👧‍👦 🇫🇷 👍🏽 ｆｕｌｌ Å Ω K ﷺ x² ½ № … — “quoted” ‘it’s’ hello, world! (a) [b] {c} "
-         "3.14 $5 50% 1234567 ١٢٣ Ⅷ e-mail a_b #tag @you http://x.yz/?q=1 embedding sentences tokenization unaffable camelCase ``x''").split()
-HARD = ["\x00", "\x01", "\x07", "\x1b", "\x7f", "\x80", "\x85", "\xa0", "\xad", "\t", "\n", "\r\n", "\r", "\x0b", "\x0c", "\u1680", "\u180e",
+         "I'm don't we'LL naïve café Straße ΑΣΣΟΣ İstanbul ǅungla ﬁnance Żółć Việt Nam điện привет Москва ёлка שלום עולם "
+         "مرحبا हिन्दी নমস্কার தமிழ் ไทย 한국어 각 中文 漢字 カタカナ ひらがな が ｶﾞ 𠀀𠀁 👩‍👩‍👧‍👦 🇫🇷 👍🏽 "
+         "ｆｕｌｌ Å Ω K ﷺ x² ½ № … — “quoted” "
+         "‘it’s’ hello, world! (a) [b] {c} 3.14 $5 50% 1234567 ١٢٣ Ⅷ e-mail a_b #tag @you http://x.yz/?q=1 embedding sentences tokenization unaffable "
+         "camelCase ``x''").split()
+HARD = ["\x00", "\x01", "\x07", "\x1b", "\x7f", "\x80", "\x85", "\xa0", "\xad", "\t", "\n", "\r\n", "\r", "\x0b", "\x0c", "\u1680",
+        "\u180e",
         "\u2000", "\u200b", "\u200d", "\u2028", "\u2029", "\u202e", "\u202f", "\u2060", "\u2066", "\u3000", "\ufeff", "\ufffd", "\uffff",
         "\ue000", "\ufdd0", "\U000f0000", "\U0010ffff", "\u0378", "\u0300", "\u0301", "\u0323", "\u0327", "\u0334", "\u0345", "\u0344",
         "\u05b0", "\u0e38", "\u0f71\u0f72", "\u0f73", "\u1100\u1161\u11a8", "\u1161", "\u3099", "\U0001d165", "\U0001d16d\U0001d165",
         "\U0001d15e", "\u0130", "\u1e9e", "\u03a3", "\u03c2", "\u2126", "\u212b", "\uf900", "\U0002f800", "\u4e00", "\u9fff", "\u3400",
         "\U0002b820", "\u0640", "\u094d", "\u09be", "\u302a", "\u302e", "\U00011930", "\u0898", "\u2581", "\u2581\u2581", " ", "  ", "   ",
-        "\u0120", "\ufb01", "\u017f", "\u01c5", "\u00df", "\u0149", "\u1f80", "\u3300", "\ufdfa", "\u0bd7", "\ud7b0", "\ufe0f", "\U000e0041"]
+        "\u0120", "\ufb01", "\u017f", "\u01c5", "\u00df", "\u0149", "\u1f80", "\u3300", "\ufdfa", "\u0bd7", "\ud7b0", "\ufe0f",
+        "\U000e0041"]
 RUNS = ["x", "é", "中", "😀", "##", " ", "\n", "\u0301", "9", ".", "a ", "\u2581", "\u1161", "'s"]
-SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]", "[mask]", "[MASK", "<s>", "</s>", "<unk>", "<mask>", "<|endoftext|>", "<|x|>", "</w>",
+SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]", "[mask]", "[MASK", "<s>", "</s>", "<unk>", "<mask>", "<|endoftext|>", "<|x|>",
+           "</w>",
            "<0x41>", "<0xZZ>", "[SEP][SEP]", "foo bar", "Foo"]
 # Alphabets of mixtures: first and last code point.
 SCRIPTS = [(0x21, 0x7E), (0x61, 0x7A), (0xA1, 0x24F), (0x250, 0x2FF), (0x370, 0x3FF), (0x400, 0x52F), (0x531, 0x5F4), (0x600, 0x6FF),
@@ -72,7 +77,8 @@ def words_mixed(rng, pieces=()):
         elif kind < 0.76:
             parts.append("".join(rng.choice(WORDS) for _ in range(rng.randrange(2, 5))))
         elif kind < 0.80:
-            parts.append(rng.choice("ea가") + "".join(chr(rng.choice((0x300, 0x323, 0x345, 0x591, 0x94D, 0x302E))) for _ in range(rng.choice((1, 2, 4)))))
+            parts.append(rng.choice("ea가") + "".join(chr(rng.choice((0x300, 0x323, 0x345, 0x591, 0x94D,
+                                                                     0x302E))) for _ in range(rng.choice((1, 2, 4)))))
         elif kind < 0.88:
             parts.append(rng.choice(SPECIAL))
         elif kind < 0.91:
@@ -120,14 +126,18 @@ def code_point_texts():
 
 def torture():
     """Short texts in which one thing is hard."""
-    made = ["", " ", "  ", "\n", "\t", "\x00", "\ufeff", "\u0301", "\u1161", "a", "\u2581", " a", "a ", "  a  ", "a\r\nb\r\n", "\r\r\n\n", "'s", " 's"]
+    made = ["", " ", "  ", "\n", "\t", "\x00", "\ufeff", "\u0301", "\u1161", "a", "\u2581", " a", "a ", "  a  ", "a\r\nb\r\n", "\r\r\n\n",
+            "'s", " 's"]
     made += [c for c in HARD] + ["a" + c + "b" for c in HARD] + [c + " " + c for c in HARD] + [c * 3 for c in HARD]
     made += list(WORDS) + [" " + w for w in WORDS[-40:]] + list(SPECIAL) + ["a" + s + "b" for s in SPECIAL]
     made += [r * n for r in RUNS for n in (2, 100, 101, 1000)]
-    made += ["e\u0323\u0301 e\u0301\u0323 e\u0301\u0323\u0327", "\u1100\u1161\u11a8\u1100\u1161 각\u11a8 가\u11a8\u11a8", "👩‍👩‍👧‍👦👨🏿‍⚕️🏳️‍🌈🇫🇷🇩🇪🇫",
-             "\u202eabc\u202c \u2067שלום\u2069 \u200fمرحبا\u200e 123", "ΑΣ ΑΣ. ΑΣΑ Σ ΣΣ ὈΔΥΣΣΕΎΣ", "don't DON'T 'S's 'LL'll ''t''re", "1,234.56 12:30 ١٢٣٤ ½²",
+    made += ["e\u0323\u0301 e\u0301\u0323 e\u0301\u0323\u0327", "\u1100\u1161\u11a8\u1100\u1161 각\u11a8 가\u11a8\u11a8",
+             "👩‍👩‍👧‍👦👨🏿‍⚕️🏳️‍🌈🇫🇷🇩🇪🇫",
+             "\u202eabc\u202c \u2067שלום\u2069 \u200fمرحبا\u200e 123", "ΑΣ ΑΣ. ΑΣΑ Σ ΣΣ ὈΔΥΣΣΕΎΣ", "don't DON'T 'S's 'LL'll ''t''re",
+             "1,234.56 12:30 ١٢٣٤ ½²",
              "a\u00a0b\u2003c\u3000d\u200be", "\u0041\u030a\u00c5\u212b", "ﬁﬂ ﷺ ㍿ ⑳ ＡＢＣ ｶﾞｷﾞ", "line\u2028sep\u2029par\x0bvt\x0cff\x85nel",
-             "\ud7ff\ue000\uf8ff\ufffe\uffff\U0001fffe\U0010fffe", "ก็ำ กำ ເກົ່າ ကျွန်ုပ် ཀྵ ක්‍ෂ", "  leading and trailing\t \n", "a  b   c    d     e"]
+             "\ud7ff\ue000\uf8ff\ufffe\uffff\U0001fffe\U0010fffe", "ก็ำ กำ ເກົ່າ ကျွန်ုပ် ཀྵ ක්‍ෂ", "  leading and trailing\t \n",
+             "a  b   c    d     e"]
     return list(dict.fromkeys(made))
 
 

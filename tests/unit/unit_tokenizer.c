@@ -175,7 +175,7 @@ static void test_bad_files(void **state) {
         {"tokenizer.json", "{\"normalizer\":7}", "must be an object or null", TERN_E_FORMAT},
         {"tokenizer.json", "{\"version\":\"0.9\"}", "\"version\"", TERN_E_UNSUPPORTED},
         {"vocab.txt", "a\xFF\n", "vocab.txt: not UTF-8 at byte 1", TERN_E_FORMAT},
-        {"tokenizer_config.json", "{\"tokenizer_class\":\"T5Tokenizer\"}", "tokenizer_class T5Tokenizer", TERN_E_UNSUPPORTED},
+        {"tokenizer_config.json", "{\"tokenizer_class\":\"ByT5Tokenizer\"}", "tokenizer_class ByT5Tokenizer", TERN_E_UNSUPPORTED},
         {"tokenizer_config.json", "{\"do_lower_case\":1}", "\"do_lower_case\" must be true or false", TERN_E_FORMAT},
         {"tokenizer_config.json", "{\"cls_token\":null}", "\"cls_token\" null", TERN_E_UNSUPPORTED},
         {"tokenizer_config.json", "{\"cls_token\":[]}", "\"cls_token\" must be a string", TERN_E_FORMAT},

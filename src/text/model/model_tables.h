@@ -37,5 +37,7 @@ bool tern__model_tables_add_piece(tern_model_tables *tables, const char *piece, 
  * JSON with empty ones, each line as it was. Nothing is read where there is no such key, or where the JSON is broken, which the JSON
  * library then tells. errors: TERN_E_FORMAT with line and column: not JSON, a token twice, an id or a number out of range. */
 tern_status tern__model_tables_take_json(tern_model_tables *tables, char *bytes, size_t n_bytes, const char *name, tern_error *err);
+/* The vocabulary of a vocab.json: {"token": id, ..} and nothing else. */
+tern_status tern__model_tables_read_vocab(tern_model_tables *tables, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 
 #endif

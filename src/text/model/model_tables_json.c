@@ -145,3 +145,12 @@ tern_status tern__model_tables_take_json(tern_model_tables *tables, char *bytes,
     tern__json_scan_free(&scan);
     return status;
 }
+
+tern_status tern__model_tables_read_vocab(tern_model_tables *tables, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+    tern_json_scan scan = {.bytes = bytes, .n_bytes = n_bytes, .name = name, .part = "vocab", .err = err};
+    tern_status status = tern__json_scan_take(&scan, '{') ? read_entries(&scan, &tables->vocabulary)
+                                                          : tern__json_scan_fail(&scan, scan.at, "'{' is expected");
+    if (status == TERN_OK && tern__json_scan_next(&scan) != -1) status = tern__json_scan_fail(&scan, scan.at, "nothing more is expected");
+    tern__json_scan_free(&scan);
+    return status;
+}
