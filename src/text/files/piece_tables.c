@@ -3,9 +3,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/files/piece_tables.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "text/unicode/unicode.h"
 
 /* ---- Unigram ---- */
@@ -77,24 +78,32 @@ tern_status tern__pieces_renumber(tern_vocabulary *vocabulary, const tern_senten
     return is_whole ? TERN_OK : TERN_FAIL_MEMORY(err, model->n_pieces * sizeof *vocabulary->entries);
 }
 
-/* The new name of an entry; its own when there is none, or when another has it. */
-static tern_text name_of(const tern_vocabulary *vocabulary, const tern_vocabulary_entry *entry, const json_t *added_tokens_decoder) {
-    char key[16];
-    snprintf(key, sizeof key, "%d", (int)entry->id);
-    const json_t *content = json_object_get(json_object_get(added_tokens_decoder, key), "content");
-    tern_text name = {.data = json_string_value(content), .bytes = json_string_length(content)};
-    if (name.data && !tern__vocabulary_find(vocabulary, name.data, name.bytes)) return name;
-    return (tern_text){.data = tern__vocabulary_string(vocabulary, entry), .bytes = entry->n_bytes};
+/* Is there a piece of that name, with the new names that some have? */
+static bool is_taken(const tern_vocabulary *vocabulary, const tern_text *names, tern_text name) {
+    const tern_vocabulary_entry *entry = tern__vocabulary_find(vocabulary, name.data, name.bytes);
+    if (entry && !names[entry - vocabulary->entries].data) return true;
+    for (size_t i = 0; i < vocabulary->n_entries; i++)
+        if (names[i].data && tern__text_equals(names[i], name)) return true;
+    return false;
 }
 
-tern_status tern__pieces_rename(tern_vocabulary *vocabulary, json_t *added_tokens_decoder, tern_error *err) {
+tern_status tern__pieces_rename(tern_vocabulary *vocabulary, const tern_token_wish *wishes, size_t n, tern_error *err) {
     tern_vocabulary renamed = {0};
-    bool is_new, is_whole = true;
-    if (json_object_size(added_tokens_decoder) == 0) return TERN_OK;
-    for (size_t i = 0; i < vocabulary->n_entries && is_whole; i++) {
-        tern_text name = name_of(vocabulary, &vocabulary->entries[i], added_tokens_decoder);
-        is_whole = tern__vocabulary_set(&renamed, name.data, name.bytes, vocabulary->entries[i].id, &is_new);
+    bool is_new, is_whole = tern__vocabulary_index_ids(vocabulary);
+    size_t n_entries = vocabulary->n_entries;
+    tern_text *names = is_whole ? tern__alloc_zero(n_entries, sizeof *names) : NULL;
+    if (!names) return TERN_FAIL_MEMORY(err, n_entries * sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        const tern_vocabulary_entry *entry = tern__vocabulary_find_id(vocabulary, wishes[i].index);
+        if (entry && !is_taken(vocabulary, names, wishes[i].token.content)) names[entry - vocabulary->entries] = wishes[i].token.content;
     }
+    for (size_t i = 0; i < n_entries && is_whole; i++) {
+        const tern_vocabulary_entry *entry = &vocabulary->entries[i];
+        tern_text name = {.data = tern__vocabulary_string(vocabulary, entry), .bytes = entry->n_bytes};
+        if (names[i].data) name = names[i];
+        is_whole = tern__vocabulary_set(&renamed, name.data, name.bytes, entry->id, &is_new);
+    }
+    free(names);
     tern__vocabulary_free(vocabulary);
     *vocabulary = renamed;
     return is_whole ? TERN_OK : TERN_FAIL_MEMORY(err, sizeof *renamed.entries);

@@ -3,10 +3,8 @@
 #ifndef TERN_TEXT_PIECE_TABLES_H
 #define TERN_TEXT_PIECE_TABLES_H
 
-#include <jansson.h>
-
 #include "text/files/sentencepiece.h"
-#include "text/model/model_tables.h"
+#include "text/files/tokenizer_files.h"
 
 /* Unigram: one more piece, and all of the model's from number `first` on; an id is the number of those before. */
 tern_status tern__pieces_add_text(tern_model_tables *tables, tern_text text, double score, tern_error *err);
@@ -19,7 +17,7 @@ tern_status tern__pieces_to_bpe(tern_model_tables *tables, const tern_sentencepi
 /* The ids become those of `texts` and then of all other pieces, in order. */
 tern_status tern__pieces_renumber(tern_vocabulary *vocabulary, const tern_sentencepiece *model, const tern_text *texts, size_t n_texts,
                                   tern_error *err);
-/* "added_tokens_decoder" {"5": {"content": "<x>"}, ..} gives pieces that only keep a place free their names. NULL: nothing is done. */
-tern_status tern__pieces_rename(tern_vocabulary *vocabulary, json_t *added_tokens_decoder, tern_error *err);
+/* The piece whose id a wish has gets its name, unless there is a piece of that name. errors: TERN_E_MEMORY. */
+tern_status tern__pieces_rename(tern_vocabulary *vocabulary, const tern_token_wish *wishes, size_t n, tern_error *err);
 
 #endif

@@ -395,6 +395,15 @@ static tern_status set_default(tern_tokenizer_settings *settings, tern_named_tok
     return TERN_OK;
 }
 
+/* Pieces that only keep a place free get the names of the tokens that the files have there. */
+static tern_status rename_pieces(tern_tokenizer_plan *plan, const tern_tokenizer_settings *settings, tern_error *err) {
+    tern_token_wishes wishes = {0};
+    tern_status status = tern__tokens_listed(&wishes, settings, err);
+    if (status == TERN_OK && wishes.n > 0) status = tern__pieces_rename(&plan->tables.vocabulary, wishes.items, wishes.n, err);
+    free(wishes.items);
+    return status;
+}
+
 static tern_status make_backend(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
                                 tern_error *err) {
     if (model->is_unigram) {
@@ -402,7 +411,7 @@ static tern_status make_backend(tern_tokenizer_plan *plan, tern_tokenizer_settin
         plan->model = unigram_model(model->unk_id, model->byte_fallback);
     } else {
         TERN_TRY(tern__pieces_to_bpe(&plan->tables, model, err));
-        TERN_TRY(tern__pieces_rename(&plan->tables.vocabulary, json_object_get(settings->config, "added_tokens_decoder"), err));
+        TERN_TRY(rename_pieces(plan, settings, err));
         plan->model = bpe_model(&model->unk_piece, model->byte_fallback);
     }
     plan->normalizer = charsmap_and(model, tern__stage_replace(" ", "\xE2\x96\x81", false));

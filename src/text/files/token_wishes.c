@@ -142,11 +142,33 @@ static void make_special(tern_token_wishes *wishes, const tern_token_wish *named
     }
 }
 
-tern_status tern__tokens_collect(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, tern_error *err) {
+tern_status tern__tokens_listed(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, tern_error *err) {
     json_t *decoder = json_object_get(settings->config, "added_tokens_decoder");
     if (decoder) TERN_TRY(read_added_tokens_decoder(wishes, decoder, err));
     else TERN_TRY(read_added_file(wishes, settings, err));
     if (wishes->n > 1) qsort(wishes->items, wishes->n, sizeof *wishes->items, compare_wishes);
+    return TERN_OK;
+}
+
+/* One more, as a plain string. */
+static tern_status push_string(tern_token_wishes *wishes, const tern_token_wish *wish, tern_error *err) {
+    tern_token_wish plain = {.token = {.content = wish->token.content, .special = true}, .is_string = true};
+    return plain.token.content.data ? tern__token_wish_push(wishes, &plain, err) : TERN_OK;
+}
+
+static tern_status add_strings(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, tern_error *err) {
+    tern_token_wishes extra = {0};
+    tern_status status = add_extra(&extra, 0, settings, err);
+    for (size_t i = 0; i < TERN_N_NAMED && status == TERN_OK; i++) status = push_string(wishes, &settings->named[i], err);
+    for (size_t i = 0; i < settings->specific.n && status == TERN_OK; i++) status = push_string(wishes, &settings->specific.items[i], err);
+    for (size_t i = 0; i < extra.n && status == TERN_OK; i++) status = push_string(wishes, &extra.items[i], err);
+    free(extra.items);
+    return status;
+}
+
+tern_status tern__tokens_collect(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
+                                 tern_error *err) {
+    TERN_TRY(tern__tokens_listed(wishes, settings, err));
     size_t n_listed = wishes->n;
     for (size_t i = 0; i < TERN_N_NAMED; i++) TERN_TRY(add_wish(wishes, n_listed, &settings->named[i], err));
     for (size_t i = 0; i < settings->specific.n; i++) TERN_TRY(add_wish(wishes, n_listed, &settings->specific.items[i], err));
@@ -154,5 +176,5 @@ tern_status tern__tokens_collect(tern_token_wishes *wishes, const tern_tokenizer
     make_special(wishes, settings->named, TERN_N_NAMED);
     make_special(wishes, settings->specific.items, settings->specific.n);
     for (size_t i = 0; i < wishes->n; i++) wishes->items[i].token.normalized = is_normalized(&wishes->items[i]);
-    return TERN_OK;
+    return cls->adds_strings_again ? add_strings(wishes, settings, err) : TERN_OK;
 }

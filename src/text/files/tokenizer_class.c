@@ -51,6 +51,7 @@ static const tern_tokenizer_class classes[] = {
      .vocab_file = "vocab.json",
      .merges_file = "merges.txt",
      .tokens = {[TERN_EOS] = "<|endoftext|>", [TERN_UNK] = "<|endoftext|>", [TERN_PAD] = "<|endoftext|>"},
+     .adds_strings_again = true,
      .make_plan = tern__plan_qwen2},
     {.name = "CLIPTokenizer",
      .other_names = " ",

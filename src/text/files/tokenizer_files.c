@@ -28,10 +28,11 @@ static tern_status set_stages(tern_tokenizer *out, tern_tokenizer_plan *plan, co
     return tern__token_model_read(&out->model, plan->model, &plan->tables, name, err);
 }
 
-static tern_status add_tokens(tern_tokenizer *out, const tern_tokenizer_settings *settings, tern_error *err) {
+static tern_status add_tokens(tern_tokenizer *out, const tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
+                              tern_error *err) {
     tern_token_wishes wishes = {0};
     int32_t next_id = (int32_t)out->model.vocabulary.n_entries;
-    tern_status status = tern__tokens_collect(&wishes, settings, err);
+    tern_status status = tern__tokens_collect(&wishes, settings, cls, err);
     for (size_t i = 0; i < wishes.n && status == TERN_OK; i++)
         status = tern__added_tokens_add(&out->added_tokens, &wishes.items[i].token, &out->model.vocabulary, &out->normalizer, &next_id,
                                         settings->folder, err);
@@ -60,7 +61,7 @@ static tern_status read_folder(tern_tokenizer *out, tern_tokenizer_settings *set
     TERN_TRY(tern__named_tokens_read(settings, cls, err));
     TERN_TRY(cls->make_plan(plan, settings, cls, err));
     TERN_TRY(set_stages(out, plan, folder, err));
-    TERN_TRY(add_tokens(out, settings, err));
+    TERN_TRY(add_tokens(out, settings, cls, err));
     TERN_TRY(set_post_processor(out, settings, cls, err));
     return tern__tokenizer_finish(out, err);
 }

@@ -69,6 +69,7 @@ typedef struct tern_tokenizer_class {
     bool tokens_are_objects;          /* strings become tokens of their own, not yet special */
     bool mask_takes_space;            /* a mask token that is a string takes the space before it */
     bool mask_is_normalized;          /* and is sought in the normalized text */
+    bool adds_strings_again;          /* all special tokens are added once more, as plain strings */
     tern_plan_maker *make_plan;
     tern_post_processor_maker *make_post_processor; /* NULL: bos and eos, as add_bos_token and add_eos_token say .. */
     bool bos_and_eos_win;                           /* .. and these two, where they are set, come before it */
@@ -94,7 +95,10 @@ tern_status tern__json_optional_bool(bool *value, bool *is_there, const json_t *
 /* *value stays as it is where there is no such key, or null; *is_there (may be NULL) tells. */
 tern_status tern__setting_bool(bool *value, bool *is_there, const tern_tokenizer_settings *settings, const char *key, tern_error *err);
 /* token_wishes.c: all tokens to add, in order, with their flags. */
-tern_status tern__tokens_collect(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, tern_error *err);
+tern_status tern__tokens_collect(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
+                                 tern_error *err);
+/* Those that the files list by id, in the order of these. */
+tern_status tern__tokens_listed(tern_token_wishes *wishes, const tern_tokenizer_settings *settings, tern_error *err);
 
 /* stage_json.c. Each gives a new reference, NULL when memory is short; what is given to them is taken over, also then. */
 json_t *tern__stage_sequence(const char *key, json_t *const stages[], size_t n);
