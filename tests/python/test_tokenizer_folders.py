@@ -48,6 +48,16 @@ class BothOfFolder(Both):
             self.theirs.no_padding()
             self.whole["files"] = settings
 
+    def compare_decoded(self, ids, skip_special_tokens=False):
+        """CLIPTokenizer cuts white space of all kinds off the ends; Tern spaces only."""
+        if self.name == "CLIPTokenizer" and self.loads:
+            ours, theirs = (attempt(lambda which=which: which.decode(ids, skip_special_tokens=skip_special_tokens))[0]
+                            for which in (self.tern, self.theirs))
+            if ours is not None and ours != theirs and ours.strip() == theirs:
+                REPORT.accept("CLIPTokenizer: decoded text may start or end with tabs and newlines")
+                return
+        super().compare_decoded(ids, skip_special_tokens)
+
 
 def compare(both, rng, n_lines):
     if not both.loads:
@@ -62,7 +72,8 @@ def compare(both, rng, n_lines):
     both.compare_batch([a + rng.choice(("", " ", "  ", "x")) + b for a in added for b in rng.sample(added, min(4, len(added)))])
     ids = both.known_ids()
     for text in lines[:n_lines // 10]:
-        both.compare_decoded(both.theirs.encode(text).ids, rng.random() < 0.5)
+        encoded, _ = attempt(both.theirs.encode, text)  # refused where the unknown token is not in the vocabulary
+        both.compare_decoded(encoded.ids if encoded else [], rng.random() < 0.5)
         both.compare_decoded([rng.choice(ids) for _ in range(6)])
     both.compare_vocabulary(rng)
 

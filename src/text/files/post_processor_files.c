@@ -61,11 +61,15 @@ tern_status tern__post_xlm_roberta(json_t **out, const tern_tokenizer *tokenizer
     return two_tokens(out, tokenizer, settings, TERN_BOS, TERN_EOS, "x0 A0 y0", "x0 A0 y0 y0 B0 y0", err);
 }
 
-/* They read as [CLS] and [SEP] whatever the tokens are. */
+/* They read as [CLS] and [SEP] whatever the tokens are, which must be pieces of the model. */
 tern_status tern__post_albert(json_t **out, const tern_tokenizer *tokenizer, const tern_tokenizer_settings *settings, tern_error *err) {
     tern_template_word words[2];
     TERN_TRY(find_word(&words[0], tokenizer, settings, TERN_CLS, 'x', err));
     TERN_TRY(find_word(&words[1], tokenizer, settings, TERN_SEP, 'y', err));
+    for (size_t i = 0; i < 2; i++)
+        if (!tern__vocabulary_find(&tokenizer->model.vocabulary, words[i].name, strlen(words[i].name)))
+            return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: %s, the %s, is no piece of the model", settings->folder, words[i].name,
+                             i == 0 ? "cls_token" : "sep_token");
     words[0].name = "[CLS]";
     words[1].name = "[SEP]";
     *out = tern__stage_template("x0 A0 y0", "x0 A0 y0 B1 y1", words, 2);

@@ -66,6 +66,7 @@ static tern_status read_specific(tern_token_wishes *out, json_t *object, int kin
         if (!(kind & kinds) || !(all_keys || is_other_token_key(key))) continue;
         tern_token_wish wish;
         TERN_TRY(tern__token_wish_read(&wish, value, key, file, err));
+        wish.token.special = wish.token.special || strcmp(file, TERN_MAP_FILE) == 0;
         TERN_TRY(tern__token_wish_push(out, &wish, err));
     }
     return TERN_OK;
@@ -79,7 +80,9 @@ tern_status tern__named_tokens_read(tern_tokenizer_settings *settings, const ter
         *wish = (tern_token_wish){0};
         if (value && !json_is_null(value)) {
             TERN_TRY(tern__token_wish_read(wish, value, named_keys[i], place.file, err));
-            wish->is_setting = json_is_string(value) || json_object_get(settings->map, named_keys[i]);
+            bool is_in_map = json_object_get(settings->map, named_keys[i]) != NULL;
+            wish->is_setting = json_is_string(value) || is_in_map;
+            wish->token.special = wish->token.special || is_in_map;
         } else if (!value && cls->tokens[i]) {
             wish->token.content = (tern_text){.data = cls->tokens[i], .bytes = strlen(cls->tokens[i])};
             wish->token.special = wish->is_string = true;
