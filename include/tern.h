@@ -135,7 +135,7 @@ TERN_API tern_status tern_safetensors_save(const char *path, const tern_tensor *
 /* ---- Devices ----------------------------------------------------------------------------------------------------------------- */
 
 typedef struct tern_device_info {
-    char name[32];         /* "cpu"; what tern_model_options.device takes */
+    char name[32];         /* "cpu", "cuda:0"; what tern_model_options.device takes */
     bool is_present;
     char description[256]; /* when present: processor, ISA level, threads */
     char reason[256];      /* when not: why, and what to do */
@@ -143,8 +143,10 @@ typedef struct tern_device_info {
     int threads;           /* when present: host threads that would compute; 0 for a GPU */
 } tern_device_info;
 
-/* tern_device_list - every device kind that this build knows, present or not.
- * Writes at most `capacity` records to `infos` and returns how many there are. Opens nothing. */
+/* tern_device_list - every device of this machine, and for a kind without one a record that says why.
+ * Devices other than the CPU are libraries of their own, libtern_cuda and libtern_mlx: looked for in the folder that the environment's
+ * TERN_PLUGIN_PATH names, else beside libtern (or the program that contains it), in the folder tern there, and in ../lib/tern.
+ * Writes at most `capacity` records to `infos` and returns how many there are. Loads those libraries, opens no device. */
 TERN_API size_t tern_device_list(tern_device_info *infos, size_t capacity);
 
 /* ---- Tokenizer --------------------------------------------------------------------------------------------------------------- */
@@ -232,8 +234,8 @@ typedef struct tern_model tern_model;
 
 typedef struct tern_model_options {
     size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
-    const char *device; /* "cpu" (default) */
-    const char *dtype;  /* dtype of computation: "float32" (default) */
+    const char *device; /* "cpu" (default), or as tern_device_list names it; "cuda" and "mlx" alone: the first, the default one */
+    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
 } tern_model_options;
@@ -269,7 +271,7 @@ typedef struct tern_model_info {
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
     int64_t n_labels;                /* of a classifier's head; 0: none */
-    const char *device;              /* the device that runs it, "cpu" */
+    const char *device;              /* the device that runs it: "cpu", "cuda:0" */
     const char *isa;                 /* the ISA level that runs it */
     const char *dtype;               /* dtype of computation */
     int threads;

@@ -10,18 +10,20 @@
 #include "program/program.h"
 
 typedef struct tern_device_options {
-    int threads;     /* 0: one for each core that the process may use */
-    const char *isa; /* highest ISA level, NULL: the best there is */
+    const char *unit; /* what follows the colon of "cuda:1", "mlx:cpu"; NULL: the device's default */
+    int threads;      /* 0: one for each core that the process may use */
+    const char *isa;  /* highest ISA level, NULL: the best there is */
 } tern_device_options;
 
 /* A batch of sequences as packed rows. All arrays are borrowed for the run. */
 typedef struct tern_batch {
-    int64_t n_sequences;                      /* at least 1 */
-    int64_t n_tokens;                         /* sum of the lengths */
-    const int64_t *row_start;                 /* [n_sequences + 1]: sequence s has rows row_start[s] ... row_start[s + 1] - 1, at least one */
-    int64_t n_picks;                          /* 0 unless an output of TERN_SPACE_PICKS is asked for */
-    const int32_t *picks;                     /* [n_picks]: rows */
-    const int32_t *inputs[TERN_N_INPUTS];     /* [n_tokens] each; checked against the tables' sizes by the caller, columns ascending in a sequence; NULL when unused */
+    int64_t n_sequences;                  /* at least 1 */
+    int64_t n_tokens;                     /* sum of the lengths */
+    const int64_t *row_start;             /* [n_sequences + 1]: sequence s has rows row_start[s] ... row_start[s + 1] - 1, at least one */
+    int64_t n_picks;                      /* 0 unless an output of TERN_SPACE_PICKS is asked for */
+    const int32_t *picks;                 /* [n_picks]: rows */
+    const int32_t *inputs[TERN_N_INPUTS]; /* [n_tokens] each; checked against the tables' sizes by the caller, columns ascending in a
+                                             sequence; NULL when unused */
 } tern_batch;
 
 /* Where one output of the program goes: dense rows [rows of its space, its width]. */
@@ -30,17 +32,19 @@ typedef struct tern_run_output {
     float *data;
 } tern_run_output;
 
-/* What a device says of itself, once open. */
+/* What a device says of itself, once open. Strings live as long as it is. */
 typedef struct tern_device_properties {
-    const char *isa; /* ISA level or GPU architecture that runs */
-    int threads;     /* host threads that compute; 0 for a GPU */
+    const char *name; /* of the unit that is open: "cpu", "cuda:0" */
+    const char *isa;  /* ISA level or GPU architecture that runs */
+    int threads;      /* host threads that compute; 0 for a GPU */
 } tern_device_properties;
 
 typedef struct tern_device_record {
     const char *name; /* "cpu" */
 
-    /* Is it there? Fills info; opens nothing. */
-    void (*probe)(tern_device_info *info);
+    /* Which units are there? Writes at most `capacity` records and returns how many there are, at least one: a device that is absent has
+     * a record that says why. Opens nothing, is quick. */
+    size_t (*probe)(tern_device_info *infos, size_t capacity);
 
     tern_status (*open)(void **device, const tern_device_options *options, tern_error *err);
     void (*close)(void *device);
@@ -50,8 +54,8 @@ typedef struct tern_device_record {
     bool (*supports)(const void *device, tern_op op);
 
     /* Lay out the weights (all bound) and plan. `program` (already fused for this device) must outlive *compiled. dtype: of the
-     * computation. Refuses by name an op or a dtype that it does not have. */
-    tern_status (*compile)(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
+     * computation, by PyTorch's name ("float32", "bfloat16"). Refuses by name an op or a dtype that it does not have. */
+    tern_status (*compile)(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err);
     void (*release)(void *compiled);
 
     /* Run one batch and write the outputs asked for. Only what they depend on is computed. One call at a time for a device. */
@@ -62,10 +66,9 @@ typedef struct tern_device_record {
     tern_status (*workspace_bytes)(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);
 } tern_device_record;
 
-/* All devices of this build, NULL-terminated (registry.c). */
-const tern_device_record *const *tern__device_records(void);
-/* The record for "cpu" and so on; an unknown name fails and lists those known. */
-tern_status tern__device_find(const tern_device_record **out, const char *name, tern_error *err);
+/* The record for "cpu", "cuda:1" and so on; *unit: what follows the colon, NULL without one. An unknown name fails and lists those known;
+ * a plug-in that cannot be used fails and says why. */
+tern_status tern__device_find(const tern_device_record **out, const char **unit, const char *name, tern_error *err);
 
 extern const tern_device_record tern__device_cpu;
 
