@@ -32,7 +32,7 @@ static tern_status find_file(char **path, const char *file, tern_error *err) {
     static const char *const subfolders[] = {".", "tern", "../lib/tern", "../" TERN_LIBDIR "/tern"};
     const char *chosen = getenv("TERN_PLUGIN_PATH");
     *path = NULL;
-    if (chosen != NULL) {
+    if (chosen != NULL && chosen[0] != '\0') {
         TERN_TRY(look_in(path, chosen, ".", file, err));
         if (*path != NULL) return TERN_OK;
         return TERN_FAIL(err, TERN_E_DEVICE, "%.200s: no %s there, where TERN_PLUGIN_PATH says that devices are", chosen, file);
