@@ -243,8 +243,9 @@ typedef struct tern_model_options {
 TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
- * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names. The weights are
- * the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
+ * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names: the modules
+ * Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
+ * also of a module in its own folder, are the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
  * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
  * Nothing is downloaded.
  * options  NULL for the defaults
@@ -267,7 +268,7 @@ typedef struct tern_model_info {
     int64_t vocab_size;
     int64_t max_position_embeddings;
     int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
-    const char *pooling;             /* default of tern_model_embed: "mean", "cls", "max" */
+    const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
     int64_t n_labels;                /* of a classifier's head; 0: none */
@@ -368,8 +369,8 @@ TERN_API tern_status tern_model_forward(tern_model *model, const tern_forward_in
 /* ---- Feature extraction: texts in, embeddings out ------------------------------------------------------------------------------ */
 
 typedef enum tern_pooling {
-    TERN_POOLING_DEFAULT, /* the folder's 1_Pooling/config.json, else mean */
-    TERN_POOLING_MEAN,
+    TERN_POOLING_DEFAULT, /* what the folder's modules do, else mean */
+    TERN_POOLING_MEAN,    /* instead of the folder's own, where it has one of one mode and nothing but Normalize behind it */
     TERN_POOLING_CLS,
     TERN_POOLING_MAX
 } tern_pooling;
@@ -379,7 +380,7 @@ typedef enum tern_choice { TERN_CHOICE_DEFAULT, TERN_CHOICE_YES, TERN_CHOICE_NO 
 typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
-    tern_choice normalize;    /* to unit length; default: whether the folder has 2_Normalize */
+    tern_choice normalize;    /* to unit length; default: whether the last module is Normalize */
     size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
@@ -394,7 +395,8 @@ TERN_API size_t tern_model_embedding_size(const tern_model *model);
  * the same bits whatever it is embedded with.
  * embeddings  [n_texts, C], in the order of the texts
  * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
- * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer     TERN_E_CANCELLED */
+ * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, or a pooling is asked for that others build upon
+ *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
 

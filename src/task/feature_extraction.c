@@ -1,6 +1,7 @@
 /* feature_extraction.c - texts become vectors, as sentence-transformers' encode does it: tokenize, truncate, run, pool, normalise.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,30 +11,23 @@ tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
 }
 
-size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model->folder.facts.hidden_size; }
+size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model->folder.chain.embedding_size; }
 
 /* ---- The call ---- */
 
 static tern_status choose_output(const tern_model *model, const tern_embed_options *options, int32_t *output, tern_error *err) {
-    const tern_modules *modules = &model->folder.modules;
-    tern_pool pool = modules->pooling;
-    switch (options->pooling) {
-    case TERN_POOLING_DEFAULT:
-        break;
-    case TERN_POOLING_MEAN:
-        pool = TERN_POOL_MEAN;
-        break;
-    case TERN_POOLING_CLS:
-        pool = TERN_POOL_CLS;
-        break;
-    case TERN_POOLING_MAX:
-        pool = TERN_POOL_MAX;
-        break;
-    default:
+    static const char *const poolings[] = {"", ".mean", ".cls", ".max"}; /* in the order of tern_pooling */
+    const tern_chain *chain = &model->folder.chain;
+    if ((unsigned)options->pooling >= sizeof poolings / sizeof *poolings)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is %d, which is no tern_pooling", (int)options->pooling);
-    }
-    const bool normalize = options->normalize == TERN_CHOICE_DEFAULT ? modules->normalize : options->normalize == TERN_CHOICE_YES;
-    *output = tern__program_find_output(model->folder.program, tern__embedding_output(pool, normalize));
+    if (options->pooling != TERN_POOLING_DEFAULT && !chain->can_pool_otherwise)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is asked for; the folder's modules have one (%s) that others build upon",
+                         chain->pooling);
+    const bool normalize = options->normalize == TERN_CHOICE_DEFAULT ? chain->normalize : options->normalize == TERN_CHOICE_YES;
+    char name[64];
+    snprintf(name, sizeof name, "sentence_embedding%s%s", poolings[options->pooling], normalize ? ".normalized" : "");
+    *output = tern__program_find_output(model->folder.program, name);
+    if (*output < 0) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "the folder's modules make no sentence_embedding");
     return TERN_OK;
 }
 

@@ -86,9 +86,8 @@ static bool lay_out_attention(const tern_cpu_compiled *c, const tern_batch *batc
 }
 
 static tern_rows rows_of(const tern_batch *batch) {
-    return (tern_rows){.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens,
-                                [TERN_SPACE_SEQUENCES] = batch->n_sequences,
-                                [TERN_SPACE_PICKS] = batch->n_picks}};
+    return (tern_rows){
+        .rows = {[TERN_SPACE_TOKENS] = batch->n_tokens, [TERN_SPACE_SEQUENCES] = batch->n_sequences, [TERN_SPACE_PICKS] = batch->n_picks}};
 }
 
 /* slot_offsets may be NULL. */
@@ -177,15 +176,26 @@ static void embed_rows(const cpu_run *run, const tern_node *node, row_view y, si
 static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
     const int64_t *start = run->batch->row_start;
-    for (size_t s = first; s < end; s++)
-        run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width,
-                           node->pool);
+    for (size_t s = first; s < end; s++) {
+        const size_t n_rows = (size_t)(start[s + 1] - start[s]), n_prompt = node->skips_prompt ? (size_t)run->batch->n_prompt_rows : 0;
+        size_t n_before = n_prompt < n_rows ? n_prompt : n_rows;
+        if (n_before == n_rows && node->pool == TERN_POOL_CLS) n_before = 0;
+        run->kernels->pool(y.data + s * y.ld, x.data + ((size_t)start[s] + n_before) * x.ld, x.ld, n_rows - n_before, y.width, node->pool,
+                           n_before);
+    }
+}
+
+static void concat_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
+    const row_view a = view_of(run, node->inputs[0]), b = view_of(run, node->inputs[1]);
+    for (size_t r = first; r < end; r++) {
+        memcpy(y.data + r * y.ld, a.data + r * a.ld, a.width * sizeof(float));
+        memcpy(y.data + r * y.ld + a.width, b.data + r * b.ld, b.width * sizeof(float));
+    }
 }
 
 static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
-    for (size_t r = first; r < end; r++)
-        memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
+    for (size_t r = first; r < end; r++) memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
 }
 
 static void rope_rows(const cpu_run *run, const tern_node *node, const float *table, row_view y, size_t first, size_t end) {
@@ -193,7 +203,8 @@ static void rope_rows(const cpu_run *run, const tern_node *node, const float *ta
     const int32_t *positions = integers_of(run, node->inputs[1]);
     const size_t head_dim = (size_t)node->rope.head_dim;
     for (size_t r = first; r < end; r++)
-        run->kernels->rope(y.data + r * y.ld, x.data + r * x.ld, table + (size_t)positions[r] * head_dim, (size_t)node->rope.n_heads, head_dim);
+        run->kernels->rope(y.data + r * y.ld, x.data + r * x.ld, table + (size_t)positions[r] * head_dim, (size_t)node->rope.n_heads,
+                           head_dim);
 }
 
 static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
@@ -207,6 +218,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
     }
     if (node->op == TERN_OP_POOL) {
         pool_sequences(run, node, y, first, end);
+        return;
+    }
+    if (node->op == TERN_OP_CONCAT) {
+        concat_rows(run, node, y, first, end);
         return;
     }
     if (node->op == TERN_OP_TAKE) {
@@ -225,6 +240,7 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         if (node->op == TERN_OP_LAYER_NORM) run->kernels->layer_norm(to, x, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_ADD_LAYER_NORM) run->kernels->layer_norm(to, to, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_NORMALIZE) run->kernels->normalize(to, x, y.width);
+        else if (node->op == TERN_OP_SCALE) run->kernels->scale(to, x, y.width, step->factor);
         else if (node->op == TERN_OP_MULTIPLY) run->kernels->multiply(to, x, b.data + r * b.ld, y.width);
         else if (node->op != TERN_OP_ADD) run->kernels->activation(to, x, y.width, node->op);
     }
