@@ -33,7 +33,7 @@ SETTLE_BELOW = 0.1  # a call shorter than this is timed after one untimed call o
 
 def make_batch(tokenizer, n_chars, batch, varied):
     """int64 [B, T] each: input_ids, attention_mask, token_type_ids."""
-    text = (HERE / "text.txt").read_text(encoding="utf-8")
+    text = (ROOT / "src" / "bench" / "text.txt").read_text(encoding="utf-8")
     pieces = [text[:n_chars]] * batch
     if varied:
         lengths = [max(1, n_chars * (i + 1) // batch) for i in range(batch)]
