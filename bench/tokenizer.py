@@ -13,7 +13,7 @@ them, with special tokens, without truncation: MB/s of Tern, of the library, and
 rounds and its 10th to 90th percentile. MB are 10^6 bytes of UTF-8. In each round one goes right after the other, who is first alternates.
 `encode`: a call for each text. `batch N`: one call for all, N threads. Tern is called from C (bench/encode.c), the library from Python:
 of encode_batch and encode_batch_fast (which makes no offsets; Tern does) the faster one counts, and is named. That both give the same ids
-and offsets is checked first. `load` is reading tokenizer.json.
+and offsets is checked first. `load` is reading tokenizer.json. The last rows of `batch 2` compare Tern with itself, on ten times the texts.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -155,6 +155,15 @@ def measure_encoding(program, name, folder, theirs, texts_of, threads, n_rounds)
               f"{shown(rates[1], 'MB/s')}   {shown([b / a for a, b in rounds], 'times')}", flush=True)
 
 
+def measure_scaling(program, name, folder, texts_of, n_rounds):
+    """Two threads against one, on batches of some megabytes: what is shorter than the machine's own hiccups tells nothing."""
+    for kind, texts in texts_of.items():
+        one, two = (TernRounds(program, folder, texts * 10, threads) for threads in (1, 2))
+        rounds = alternating(one.seconds, two.seconds, n_rounds)
+        one.close(), two.close()
+        print(f"{name:10} {kind:10} batch 2  Tern {shown([a / b for a, b in rounds], 'times')} its own rate with one thread", flush=True)
+
+
 def measure(program, name, folder, texts_of, n_rounds, thread_counts):
     import tokenizers
     from tern_tokenizer import Tokenizer
@@ -166,7 +175,9 @@ def measure(program, name, folder, texts_of, n_rounds, thread_counts):
         check_agreement(folder, theirs, texts)
     for threads in thread_counts:
         measure_encoding(program, name, folder, theirs, texts_of, threads, n_rounds)
-    if 2 not in thread_counts:
+    if 2 in thread_counts:
+        measure_scaling(program, name, folder, texts_of, n_rounds)
+    else:
         rounds = alternating(lambda: seconds(lambda: Tokenizer(folder)), lambda: seconds(lambda: tokenizers.Tokenizer.from_file(path)),
                              max(5, n_rounds // 2))
         print(f"{name:10} load, {theirs.get_vocab_size()} tokens   Tern {shown([a * 1e3 for a, _ in rounds], 'ms')}   tokenizers "

@@ -135,7 +135,7 @@ TERN_API tern_status tern_safetensors_save(const char *path, const tern_tensor *
 /* ---- Devices ----------------------------------------------------------------------------------------------------------------- */
 
 typedef struct tern_device_info {
-    char name[32]; /* "cpu"; what tern_model_options.device takes */
+    char name[32];         /* "cpu", "cuda:0"; what tern_model_options.device takes */
     bool is_present;
     char description[256]; /* when present: processor, ISA level, threads */
     char reason[256];      /* when not: why, and what to do */
@@ -143,8 +143,10 @@ typedef struct tern_device_info {
     int threads;           /* when present: host threads that would compute; 0 for a GPU */
 } tern_device_info;
 
-/* tern_device_list - every device kind that this build knows, present or not.
- * Writes at most `capacity` records to `infos` and returns how many there are. Opens nothing. */
+/* tern_device_list - every device of this machine, and for a kind without one a record that says why.
+ * Devices other than the CPU are libraries of their own, libtern_cuda and libtern_mlx: looked for in the folder that the environment's
+ * TERN_PLUGIN_PATH names, else beside libtern (or the program that contains it), in the folder tern there, and in ../lib/tern.
+ * Writes at most `capacity` records to `infos` and returns how many there are. Loads those libraries, opens no device. */
 TERN_API size_t tern_device_list(tern_device_info *infos, size_t capacity);
 
 /* ---- Tokenizer --------------------------------------------------------------------------------------------------------------- */
@@ -175,16 +177,16 @@ typedef enum tern_truncation_strategy { TERN_LONGEST_FIRST, TERN_ONLY_FIRST, TER
 typedef enum tern_truncation_direction { TERN_CUT_RIGHT, TERN_CUT_LEFT } tern_truncation_direction;
 
 typedef struct tern_encode_options {
-    size_t size;                                    /* sizeof(tern_encode_options); set by tern_encode_options_default */
-    bool add_special_tokens;                        /* default true */
-    size_t max_length;                              /* truncate to so many ids, special tokens counted; 0 (default): never */
+    size_t size;             /* sizeof(tern_encode_options); set by tern_encode_options_default */
+    bool add_special_tokens; /* default true */
+    size_t max_length;       /* truncate to so many ids, special tokens counted; 0 (default): never */
     tern_truncation_strategy truncation_strategy;   /* default TERN_LONGEST_FIRST */
     tern_truncation_direction truncation_direction; /* default TERN_CUT_RIGHT */
-    size_t stride;                                  /* tokens that a piece shares with the piece before it; default 0 */
-    bool with_overflowing;                          /* fill tern_encoding.overflowing; default false */
-    bool with_tokens;                               /* fill tern_encoding.tokens; default false */
-    bool with_word_ids;                             /* fill tern_encoding.word_ids and sequence_ids; default false */
-    int threads; /* of tern_tokenizer_encode_batch; 0 (default): one for each core that the process may use */
+    size_t stride;           /* tokens that a piece shares with the piece before it; default 0 */
+    bool with_overflowing;   /* fill tern_encoding.overflowing; default false */
+    bool with_tokens;        /* fill tern_encoding.tokens; default false */
+    bool with_word_ids;      /* fill tern_encoding.word_ids and sequence_ids; default false */
+    int threads;             /* of tern_tokenizer_encode_batch; 0 (default): one for each core that the process may use */
 } tern_encode_options;
 
 TERN_API tern_encode_options tern_encode_options_default(void);
@@ -194,11 +196,11 @@ typedef struct tern_encoding {
     size_t n;
     int32_t *ids;
     int32_t *type_ids;
-    uint8_t *special_tokens_mask;      /* 1: added by the post-processor */
-    uint32_t (*offsets)[2];            /* start and end in code points of the text it came from; 0, 0 for special tokens */
-    char **tokens;                     /* NULL unless asked for. [n + 1]: token i has tokens[i + 1] - tokens[i] - 1 bytes, and a NUL */
-    int32_t *word_ids;                 /* NULL unless asked for. The word of its text; -1 for special tokens */
-    int32_t *sequence_ids;             /* NULL unless asked for. 0: the text, 1: the pair; -1 for special tokens */
+    uint8_t *special_tokens_mask; /* 1: added by the post-processor */
+    uint32_t (*offsets)[2];       /* start and end in code points of the text it came from; 0, 0 for special tokens */
+    char **tokens;                /* NULL unless asked for. [n + 1]: token i has tokens[i + 1] - tokens[i] - 1 bytes, and a NUL */
+    int32_t *word_ids;            /* NULL unless asked for. The word of its text; -1 for special tokens */
+    int32_t *sequence_ids;        /* NULL unless asked for. 0: the text, 1: the pair; -1 for special tokens */
     struct tern_encoding *overflowing; /* NULL unless asked for. What truncation cut off, piece by piece, each as an encoding without
                                           overflowing of its own; of a pair that is cut twice, the pieces combined */
     size_t n_overflowing;
@@ -232,8 +234,8 @@ typedef struct tern_model tern_model;
 
 typedef struct tern_model_options {
     size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
-    const char *device; /* "cpu" (default) */
-    const char *dtype;  /* dtype of computation: "float32" (default) */
+    const char *device; /* "cpu" (default), or as tern_device_list names it; "cuda" and "mlx" alone: the first, the default one */
+    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
 } tern_model_options;
@@ -254,24 +256,24 @@ TERN_API void tern_model_free(tern_model *model);
 
 /* What a loaded model is. Strings live as long as the model. */
 typedef struct tern_model_info {
-    const char *model_type;      /* config.json's, such as "bert" */
-    const char *architecture;    /* config.json's first of `architectures`, or the base class */
-    const char *const *tasks;    /* Hugging Face task names, NULL-terminated */
-    int64_t n_parameters;        /* elements of the weights that the program uses */
-    tern_dtype checkpoint_dtype; /* dtype of most of them */
-    int64_t checkpoint_bytes;    /* size of the weight files */
+    const char *model_type;          /* config.json's, such as "bert" */
+    const char *architecture;        /* config.json's first of `architectures`, or the base class */
+    const char *const *tasks;        /* Hugging Face task names, NULL-terminated */
+    int64_t n_parameters;            /* elements of the weights that the program uses */
+    tern_dtype checkpoint_dtype;     /* dtype of most of them */
+    int64_t checkpoint_bytes;        /* size of the weight files */
     int64_t hidden_size;
     int64_t num_hidden_layers;
     int64_t vocab_size;
     int64_t max_position_embeddings;
-    int64_t max_seq_length;       /* texts are cut to so many tokens by tern_model_embed */
-    const char *pooling;          /* default of tern_model_embed: "mean", "cls", "max" */
-    bool normalize;               /* default of tern_model_embed */
-    bool is_sentence_transformer; /* the folder has modules.json */
-    int64_t n_labels;             /* of a classifier's head; 0: none */
-    const char *device;           /* the device that runs it, "cpu" */
-    const char *isa;              /* the ISA level that runs it */
-    const char *dtype;            /* dtype of computation */
+    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
+    const char *pooling;             /* default of tern_model_embed: "mean", "cls", "max" */
+    bool normalize;                  /* default of tern_model_embed */
+    bool is_sentence_transformer;    /* the folder has modules.json */
+    int64_t n_labels;                /* of a classifier's head; 0: none */
+    const char *device;              /* the device that runs it: "cpu", "cuda:0" */
+    const char *isa;                 /* the ISA level that runs it */
+    const char *dtype;               /* dtype of computation */
     int threads;
 } tern_model_info;
 
@@ -288,7 +290,8 @@ typedef struct tern_memory_plan {
     int64_t workspace_bytes; /* activations and per-thread scratch of the run */
 } tern_memory_plan;
 
-TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out, tern_error *err);
+TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out,
+                                            tern_error *err);
 
 /* tern_model_dump - the program as text, an op a line; free with tern_free. For people: the form may change. */
 TERN_API tern_status tern_model_dump(const tern_model *model, char **out, tern_error *err);
@@ -311,9 +314,9 @@ typedef struct tern_weight_entry {
     const char *name;            /* as the architecture names it */
     const char *checkpoint_name; /* as the checkpoint names it; NULL when it is not there */
     tern_weight_state state;
-    int expected_rank; /* 0 when the architecture does not know it */
+    int expected_rank;           /* 0 when the architecture does not know it */
     int64_t expected_shape[TERN_MAX_RANK];
-    int found_rank; /* 0 when it is not there */
+    int found_rank;              /* 0 when it is not there */
     int64_t found_shape[TERN_MAX_RANK];
     tern_dtype found_dtype;
 } tern_weight_entry;
@@ -345,8 +348,8 @@ typedef struct tern_forward_output {
 } tern_forward_output;
 
 /* Names are Hugging Face's: last_hidden_state, pooler_output (if the checkpoint has a pooler), hidden_states.0 (the embeddings) to
- * hidden_states.{num_hidden_layers}; and what the head of the class gives that config.json's `architectures` names, if the checkpoint has
- * it: logits, or start_logits and end_logits (question answering), or prediction_logits and seq_relationship_logits (sop_logits)
+ * hidden_states.{num_hidden_layers}; and what the head of the class gives that config.json's `architectures` names, if the checkpoint has it:
+ * logits, or start_logits and end_logits (question answering), or prediction_logits and seq_relationship_logits (sop_logits)
  * (pre-training). Rows of multiple choice are told one by one, [B, 1]. NULL past the last. */
 TERN_API const char *tern_model_output_name(const tern_model *model, size_t index);
 /* Writes the shape, returns its rank; 0 when there is no output of that name. */
@@ -382,13 +385,13 @@ typedef struct tern_stage_times {
 } tern_stage_times;
 
 typedef struct tern_embed_options {
-    size_t size; /* sizeof(tern_embed_options); set by tern_embed_options_default */
+    size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
-    tern_choice normalize;   /* to unit length; default: whether the folder has 2_Normalize */
-    size_t max_batch_tokens; /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
+    tern_choice normalize;    /* to unit length; default: whether the folder has 2_Normalize */
+    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
-    tern_stage_times *times; /* set on success; NULL (default): not wanted */
+    tern_stage_times *times;  /* set on success; NULL (default): not wanted */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
@@ -411,13 +414,13 @@ typedef struct tern_op_profile {
     int64_t rows;                /* of its output */
     int64_t in_width, out_width; /* columns of its first input and of its output */
     double flops, bytes;         /* floating-point operations, and bytes that must move at least: the formulas of docs/OPS.md, float32 */
-    int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in the next one that has one */
+    int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in that of the next op that has one */
 } tern_op_profile;
 
 /* What a run of some texts costs, op by op in the order of the program. Freed with tern_profile_free. */
 typedef struct tern_profile {
     size_t n_ops;
-    tern_op_profile *ops; /* only those that the vectors depend on, without inputs and views */
+    tern_op_profile *ops;    /* only those that the vectors depend on, without inputs and views */
     int64_t n_texts;
     int64_t n_tokens;        /* of all texts */
     int64_t longest;         /* tokens of the longest text: a padded batch would have n_texts * longest */
@@ -449,10 +452,10 @@ typedef enum tern_function_to_apply {
 } tern_function_to_apply;
 
 typedef struct tern_classify_options {
-    size_t size; /* sizeof(tern_classify_options); set by tern_classify_options_default */
+    size_t size;                             /* sizeof(tern_classify_options); set by tern_classify_options_default */
     tern_function_to_apply function_to_apply;
     tern_truncation_strategy truncation_strategy; /* of a pair that is longer than max_seq_length */
-    size_t max_batch_tokens;                      /* as in tern_embed_options, like the next two */
+    size_t max_batch_tokens;                 /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
 } tern_classify_options;
@@ -498,7 +501,7 @@ typedef struct tern_token_classify_options {
     tern_aggregation_strategy aggregation; /* default TERN_AGGREGATE_NONE */
     const char *const *ignore_labels;      /* n_ignore_labels names that are left out; NULL (default): "O" */
     size_t n_ignore_labels;
-    size_t max_batch_tokens; /* as in tern_embed_options, like the next two */
+    size_t max_batch_tokens;               /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
 } tern_token_classify_options;
@@ -506,12 +509,12 @@ typedef struct tern_token_classify_options {
 TERN_API tern_token_classify_options tern_token_classify_options_default(void);
 
 typedef struct tern_entity {
-    size_t text;         /* index of its text */
-    const char *label;   /* "B-PER"; of an aggregated entity "PER". Owned by the model */
-    float score;         /* softmax of the token; the mean where there are several */
-    const char *word;    /* the token, or the tokens joined by the decoder. Owned by the entities */
+    size_t text;        /* index of its text */
+    const char *label;  /* "B-PER"; of an aggregated entity "PER". Owned by the model */
+    float score;        /* softmax of the token; the mean where there are several */
+    const char *word;   /* the token, or the tokens joined by the decoder. Owned by the entities */
     uint32_t start, end; /* code points of the text */
-    int64_t index;       /* of the token in its text's encoding; -1 where aggregated */
+    int64_t index;      /* of the token in its text's encoding; -1 where aggregated */
 } tern_entity;
 
 /* In the order of the texts, and in a text from left to right. Freed with tern_entities_free. */
@@ -532,11 +535,11 @@ TERN_API void tern_entities_free(tern_entities *entities);
 /* ---- Fill-mask: what stands under a mask ------------------------------------------------------------------------------------------ */
 
 typedef struct tern_fill_mask_options {
-    size_t size;                /* sizeof(tern_fill_mask_options); set by tern_fill_mask_options_default */
-    size_t top_k;               /* fills of each mask; default 5 */
-    const char *const *targets; /* only these n_targets tokens; a text that is no token stands for its first; NULL (default): all */
+    size_t size;                 /* sizeof(tern_fill_mask_options); set by tern_fill_mask_options_default */
+    size_t top_k;                /* fills of each mask; default 5 */
+    const char *const *targets;  /* only these n_targets tokens; a text that is no token stands for its first; NULL (default): all */
     size_t n_targets;
-    size_t max_batch_tokens; /* as in tern_embed_options, like the next two */
+    size_t max_batch_tokens;     /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
 } tern_fill_mask_options;
@@ -544,8 +547,8 @@ typedef struct tern_fill_mask_options {
 TERN_API tern_fill_mask_options tern_fill_mask_options_default(void);
 
 typedef struct tern_fill {
-    size_t text; /* index of its text */
-    size_t mask; /* number of the mask in the text, from 0 */
+    size_t text;           /* index of its text */
+    size_t mask;           /* number of the mask in the text, from 0 */
     int32_t token;
     float score;           /* softmax over the vocabulary */
     const char *token_str; /* the token, decoded. Owned by the fills, like the next */
@@ -585,17 +588,17 @@ typedef struct tern_hub_options {
     const char *revision;       /* a branch, a tag or a commit's 40 digits; NULL (default): "main" */
     const char *const *include; /* n_include patterns of paths, as Python's fnmatch: `*` also takes '/'; NULL (default): what Tern reads */
     size_t n_include;
-    bool tokenizer_only;      /* without include: leave the weights out; default false */
-    bool update;              /* ask what the revision's commit is now, cached or not; default false */
-    bool offline;             /* default false: what is not cached is downloaded */
-    const char *cache_folder; /* the cache that huggingface_hub uses too; no default */
-    const char *endpoint;     /* NULL (default): "https://huggingface.co" */
-    const char *token;        /* sent to the endpoint's host and to no other; NULL (default): none */
-    int etag_timeout_s;       /* a question is given up after so many seconds without an answer, and asked again; default 10 */
-    int download_timeout_s;   /* and a download after so many without a byte, and taken up again; default 10 */
+    bool tokenizer_only;        /* without include: leave the weights out; default false */
+    bool update;                /* ask what the revision's commit is now, cached or not; default false */
+    bool offline;               /* default false: what is not cached is downloaded */
+    const char *cache_folder;   /* the cache that huggingface_hub uses too; no default */
+    const char *endpoint;       /* NULL (default): "https://huggingface.co" */
+    const char *token;          /* sent to the endpoint's host and to no other; NULL (default): none */
+    int etag_timeout_s;         /* a question is given up after so many seconds without an answer, and asked again; default 10 */
+    int download_timeout_s;     /* and a download after so many without a byte, and taken up again; default 10 */
     bool (*progress)(void *user, const tern_hub_progress *progress); /* a few times a second, from the calling thread; false stops */
     void *user;
-    void *storage; /* private: what the strings of tern_hub_options_from_environment live in */
+    void *storage;              /* private: what the strings of tern_hub_options_from_environment live in */
 } tern_hub_options;
 
 TERN_API tern_hub_options tern_hub_options_default(void);

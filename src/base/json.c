@@ -25,6 +25,8 @@
 typedef struct tern_json_reader {
     const char *name;
     const char *start, *at, *end;
+    const tern_json_hole *holes; /* those that come */
+    size_t n_holes;
     int depth;
     char *text; /* a stack: decoded strings and keys that are still needed, each with a NUL */
     size_t n_text, text_capacity;
@@ -232,22 +234,19 @@ static tern_status read_number(json_t **out, tern_json_reader *reader) {
 
 static tern_status read_value(json_t **out, tern_json_reader *reader);
 
-/* Where a run of spaces or newlines, eight at a time, ends: where large tables have been blanked, it is megabytes long. */
-static const char *skip_run(const char *at, const char *end) {
-    for (uint64_t word; end - at >= (ptrdiff_t)sizeof word; at += sizeof word) {
-        memcpy(&word, at, sizeof word);
-        if (word != UINT64_C(0x2020202020202020) && word != UINT64_C(0x0A0A0A0A0A0A0A0A)) break;
-    }
-    return at;
-}
-
 /* Skip white space; the next character, or 0 at the end (and for a NUL, which no rule of the grammar takes). */
 static char next_character(tern_json_reader *reader) {
-    reader->at = skip_run(reader->at, reader->end);
-    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\r' || *reader->at == '\t')) {
-        reader->at = skip_run(reader->at + 1, reader->end);
-    }
+    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\r' || *reader->at == '\t'))
+        reader->at++;
     return reader->at < reader->end ? *reader->at : '\0';
+}
+
+/* Behind an opening bracket: to the closing one, when a hole is between. */
+static void skip_hole(tern_json_reader *reader) {
+    if (reader->n_holes == 0 || (size_t)(reader->at - reader->start) != reader->holes->start) return;
+    reader->at = reader->start + reader->holes->end;
+    reader->holes++;
+    reader->n_holes--;
 }
 
 static tern_status read_word(json_t **out, tern_json_reader *reader) {
@@ -283,6 +282,7 @@ static tern_status read_member(json_t *object, tern_json_reader *reader) {
 static tern_status read_members(json_t *container, tern_json_reader *reader, char closing) {
     bool is_object = closing == '}';
     reader->at++;
+    skip_hole(reader);
     if (next_character(reader) != closing) {
         for (;;) {
             if (is_object) {
@@ -328,9 +328,11 @@ static tern_status read_value(json_t **out, tern_json_reader *reader) {
     return *out ? TERN_OK : fail_memory(reader);
 }
 
-tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+tern_status tern__json_parse_around(json_t **out, const char *bytes, size_t n_bytes, const tern_json_hole *holes, size_t n_holes,
+                                    const char *name, tern_error *err) {
     *out = NULL;
-    tern_json_reader reader = {.name = name, .start = bytes, .at = bytes, .end = bytes + n_bytes, .err = err};
+    tern_json_reader reader = {
+        .name = name, .start = bytes, .at = bytes, .end = bytes + n_bytes, .holes = holes, .n_holes = n_holes, .err = err};
     reader.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!reader.c_locale) return fail_memory(&reader);
     char c = next_character(&reader);
@@ -343,6 +345,10 @@ tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, co
     free(reader.text);
     freelocale(reader.c_locale);
     return status;
+}
+
+tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+    return tern__json_parse_around(out, bytes, n_bytes, NULL, 0, name, err);
 }
 
 tern_status tern__json_load(json_t **out, const char *path, tern_error *err) {

@@ -15,6 +15,15 @@
 tern_status tern__json_parse(json_t **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 tern_status tern__json_load(json_t **out, const char *path, tern_error *err);
 
+/* From behind the opening bracket of an object or array to its closing one. */
+typedef struct tern_json_hole {
+    size_t start, end;
+} tern_json_hole;
+
+/* The same, but what is in the holes, which are in order, is not looked at: those objects and arrays are empty. */
+tern_status tern__json_parse_around(json_t **out, const char *bytes, size_t n_bytes, const tern_json_hole *holes, size_t n_holes,
+                                    const char *name, tern_error *err);
+
 /* JSON text of a value, with jansson's JSON_COMPACT, JSON_INDENT(n) ... as flags; free with free(). json_dumps is not used, since it drops
  * keys without an error when memory is short. */
 tern_status tern__json_dump(char **out, const json_t *json, size_t flags, tern_error *err);

@@ -10,8 +10,9 @@
 #include "program/program.h"
 
 typedef struct tern_device_options {
-    int threads;     /* 0: one for each core that the process may use */
-    const char *isa; /* highest ISA level, NULL: the best there is */
+    const char *unit; /* what follows the colon of "cuda:1", "mlx:cpu"; NULL: the device's default */
+    int threads;      /* 0: one for each core that the process may use */
+    const char *isa;  /* highest ISA level, NULL: the best there is */
 } tern_device_options;
 
 /* A batch of sequences as packed rows. All arrays are borrowed for the run. */
@@ -33,17 +34,19 @@ typedef struct tern_run_output {
     float *data;
 } tern_run_output;
 
-/* What a device says of itself, once open. */
+/* What a device says of itself, once open. Strings live as long as it is. */
 typedef struct tern_device_properties {
-    const char *isa; /* ISA level or GPU architecture that runs */
-    int threads;     /* host threads that compute; 0 for a GPU */
+    const char *name; /* of the unit that is open: "cpu", "cuda:0" */
+    const char *isa;  /* ISA level or GPU architecture that runs */
+    int threads;      /* host threads that compute; 0 for a GPU */
 } tern_device_properties;
 
 typedef struct tern_device_record {
     const char *name; /* "cpu" */
 
-    /* Is it there? Fills info; opens nothing. */
-    void (*probe)(tern_device_info *info);
+    /* Which units are there? Writes at most `capacity` records and returns how many there are, at least one: a device that is absent has
+     * a record that says why. Opens nothing, is quick. */
+    size_t (*probe)(tern_device_info *infos, size_t capacity);
 
     tern_status (*open)(void **device, const tern_device_options *options, tern_error *err);
     void (*close)(void *device);
@@ -53,8 +56,8 @@ typedef struct tern_device_record {
     bool (*supports)(const void *device, tern_op op);
 
     /* Lay out the weights (all bound) and plan. `program` (already fused for this device) must outlive *compiled. dtype: of the
-     * computation. Refuses by name an op or a dtype that it does not have. */
-    tern_status (*compile)(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
+     * computation, by PyTorch's name ("float32", "bfloat16"). Refuses by name an op or a dtype that it does not have. */
+    tern_status (*compile)(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err);
     void (*release)(void *compiled);
 
     /* Run one batch and write the outputs asked for. Only what they depend on is computed. One call at a time for a device. */
@@ -65,10 +68,9 @@ typedef struct tern_device_record {
     tern_status (*workspace_bytes)(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);
 } tern_device_record;
 
-/* All devices of this build, NULL-terminated (registry.c). */
-const tern_device_record *const *tern__device_records(void);
-/* The record for "cpu" and so on; an unknown name fails and lists those known. */
-tern_status tern__device_find(const tern_device_record **out, const char *name, tern_error *err);
+/* The record for "cpu", "cuda:1" and so on; *unit: what follows the colon, NULL without one. An unknown name fails and lists those known;
+ * a plug-in that cannot be used fails and says why. */
+tern_status tern__device_find(const tern_device_record **out, const char **unit, const char *name, tern_error *err);
 
 extern const tern_device_record tern__device_cpu;
 

@@ -38,9 +38,9 @@ tern_model_info tern_model_get_info(const tern_model *model) {
                              .normalize = folder->modules.normalize,
                              .is_sentence_transformer = folder->modules.is_present,
                              .n_labels = folder->n_labels,
-                             .device = model->device->name,
+                             .device = device.name,
                              .isa = device.isa,
-                             .dtype = "float32",
+                             .dtype = model->dtype,
                              .threads = device.threads};
 }
 

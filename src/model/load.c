@@ -3,6 +3,7 @@
 #include "model/model.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -159,15 +160,16 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
 /* ---- The device ---- */
 
 static tern_status start_device(tern_model *model, const tern_model_options *options, tern_error *err) {
-    if (options->dtype != NULL && strcmp(options->dtype, "float32") != 0)
-        return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": this version computes in float32", options->dtype);
     if (options->threads < 0 || options->threads > 1024)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "threads: %d is not in 0 ... 1024", options->threads);
-    TERN_TRY(tern__device_find(&model->device, options->device != NULL ? options->device : "cpu", err));
-    const tern_device_options device_options = {.threads = options->threads, .isa = options->isa};
+    const char *dtype = options->dtype != NULL ? options->dtype : "float32";
+    tern_device_options device_options = {.threads = options->threads, .isa = options->isa};
+    TERN_TRY(tern__device_find(&model->device, &device_options.unit, options->device != NULL ? options->device : "cpu", err));
     TERN_TRY(model->device->open(&model->opened, &device_options, err));
     TERN_TRY(tern__program_fuse(model->folder.program, model->device->supports, model->opened, err));
-    return model->device->compile(&model->compiled, model->opened, model->folder.program, TERN_DTYPE_F32, err);
+    TERN_TRY(model->device->compile(&model->compiled, model->opened, model->folder.program, dtype, err));
+    snprintf(model->dtype, sizeof model->dtype, "%s", dtype);
+    return TERN_OK;
 }
 
 /* How many elements the program uses, and the dtype that most of them have. */

@@ -82,6 +82,7 @@ struct tern_model {
     const tern_device_record *device;
     void *opened;   /* the device */
     void *compiled; /* the program on it */
+    char dtype[16]; /* of the computation */
     int64_t n_parameters;
     tern_dtype checkpoint_dtype;
     int64_t max_seq_length;

@@ -36,8 +36,8 @@ struct tern_tokenizer {
 /* Longest text, in bytes: what it grows to when normalized must fit 32-bit places. */
 #define TERN_TEXT_MAX_BYTES ((size_t)1 << 29)
 
-/* tokenizer_json.c: from the bytes of a tokenizer.json, which are changed on the way. `name` is what messages call it. */
-tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t n_bytes, const char *name, tern_error *err);
+/* tokenizer_json.c: from the bytes of a tokenizer.json. `name` is what messages call it. */
+tern_status tern__tokenizer_from_json(tern_tokenizer **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 /* tokenizer_files.c: has the folder a file that a tokenizer is read from? */
 tern_status tern__tokenizer_is_there(bool *is_there, const char *folder, tern_error *err);
 

@@ -49,18 +49,18 @@ static tern_status read_tokenizer(tern_tokenizer *tokenizer, const json_t *root,
     return read_added_tokens(tokenizer, json_object_get(root, "added_tokens"), name, err);
 }
 
-static tern_status parse_tokenizer(tern_tokenizer *tokenizer, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+static tern_status parse_tokenizer(tern_tokenizer *tokenizer, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
     tern_model_tables tables = {0};
     json_t *root = NULL;
-    tern_status status = tern__model_tables_take_json(&tables, bytes, n_bytes, name, err);
-    if (status == TERN_OK) status = tern__json_parse(&root, bytes, n_bytes, name, err);
+    tern_status status = tern__model_tables_read_json(&tables, bytes, n_bytes, name, err);
+    if (status == TERN_OK) status = tern__json_parse_around(&root, bytes, n_bytes, tables.holes, tables.n_holes, name, err);
     if (status == TERN_OK) status = read_tokenizer(tokenizer, root, &tables, name, err);
     json_decref(root);
     tern__model_tables_free(&tables);
     return status;
 }
 
-tern_status tern__tokenizer_from_json(tern_tokenizer **out, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+tern_status tern__tokenizer_from_json(tern_tokenizer **out, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
     *out = NULL;
     tern_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
     if (!tokenizer) return TERN_FAIL_MEMORY(err, sizeof *tokenizer);

@@ -12,18 +12,14 @@
 /* `text` is a whole file, {"model": {..}}; the model is to be freed whether it succeeds or not. */
 static inline tern_status test_model_read(tern_token_model *out, const char *text, tern_error *err) {
     size_t n_bytes = strlen(text);
-    char *bytes = malloc(n_bytes + 1);
-    assert_non_null(bytes);
-    memcpy(bytes, text, n_bytes + 1);
     tern_model_tables tables = {0};
     json_t *root = NULL;
     *out = (tern_token_model){0};
-    tern_status status = tern__model_tables_take_json(&tables, bytes, n_bytes, "file", err);
-    if (status == TERN_OK) status = tern__json_parse(&root, bytes, n_bytes, "file", err);
+    tern_status status = tern__model_tables_read_json(&tables, text, n_bytes, "file", err);
+    if (status == TERN_OK) status = tern__json_parse_around(&root, text, n_bytes, tables.holes, tables.n_holes, "file", err);
     if (status == TERN_OK) status = tern__token_model_read(out, json_object_get(root, "model"), &tables, "file", err);
     json_decref(root);
     tern__model_tables_free(&tables);
-    free(bytes);
     return status;
 }
 

@@ -20,17 +20,21 @@ static void *open_cpu(int threads, const char *isa) {
 static void test_list_and_find(void **state) {
     (void)state;
     tern_device_info infos[2] = {0};
-    assert_int_equal(tern_device_list(NULL, 0), 1);
-    assert_int_equal(tern_device_list(infos, 2), 1);
+    assert_true(tern_device_list(NULL, 0) >= 1);
+    assert_int_equal(tern_device_list(infos, 1), tern_device_list(NULL, 0));
     assert_string_equal(infos[0].name, "cpu");
     assert_true(infos[0].is_present);
     assert_non_null(strstr(infos[0].description, " thread"));
     assert_string_equal(infos[1].name, "");
     const tern_device_record *record;
     tern_error err;
-    assert_int_equal(tern__device_find(&record, "cpu", &err), TERN_OK);
+    const char *unit;
+    assert_int_equal(tern__device_find(&record, &unit, "cpu", &err), TERN_OK);
     assert_ptr_equal(record, &tern__device_cpu);
-    check_failed(tern__device_find(&record, "abacus", &err), TERN_E_DEVICE, &err, "this build has: cpu");
+    assert_null(unit);
+    assert_int_equal(tern__device_find(&record, &unit, "cpu:1", &err), TERN_OK);
+    assert_string_equal(unit, "1");
+    check_failed(tern__device_find(&record, &unit, "abacus", &err), TERN_E_DEVICE, &err, "known are: cpu, cuda, mlx");
     assert_null(record);
 }
 
@@ -43,6 +47,7 @@ static void test_open_refuses(void **state) {
     } cases[] = {
         {{.threads = -1}, TERN_E_ARGUMENT, "-1 threads"},
         {{.threads = 1 << 20}, TERN_E_ARGUMENT, "1048576 threads"},
+        {{.unit = "1"}, TERN_E_DEVICE, "\"cpu:1\": there is one CPU device"},
         {{.isa = "mmx"}, TERN_E_DEVICE, "\"mmx\"; known are: scalar, avx2, avx512"},
         {{.isa = ""}, TERN_E_DEVICE, "\"\""},
     };
@@ -79,7 +84,7 @@ static tern_program *new_program(void) {
     return p;
 }
 
-static void expect_refusal(void *device, const tern_program *p, tern_dtype dtype, tern_status code, const char *part) {
+static void expect_refusal(void *device, const tern_program *p, const char *dtype, tern_status code, const char *part) {
     tern_error err;
     void *compiled;
     check_failed(tern__device_cpu.compile(&compiled, device, p, dtype, &err), code, &err, part);
@@ -90,22 +95,22 @@ static void test_compile_refuses(void **state) {
     (void)state;
     void *device = open_cpu(1, NULL);
     tern_program *p = new_program();
-    expect_refusal(device, p, TERN_DTYPE_BF16, TERN_E_DTYPE, "not in BF16");
+    expect_refusal(device, p, "bfloat16", TERN_E_DTYPE, "\"bfloat16\": the CPU device");
     p->weights[1].dtype = TERN_DTYPE_I8;
-    expect_refusal(device, p, TERN_DTYPE_F32, TERN_E_DTYPE, "linear.weight is I8");
+    expect_refusal(device, p, "float32", TERN_E_DTYPE, "linear.weight is I8");
     p->weights[1].dtype = TERN_DTYPE_F32;
     p->weights[2].data = NULL;
-    expect_refusal(device, p, TERN_DTYPE_F32, TERN_E_WEIGHTS, "linear.bias is not bound");
+    expect_refusal(device, p, "float32", TERN_E_WEIGHTS, "linear.bias is not bound");
     p->weights[2].data = weights;
     p->nodes[0].op = TERN_N_OPS;
-    expect_refusal(device, p, TERN_DTYPE_F32, TERN_E_UNSUPPORTED, "op");
+    expect_refusal(device, p, "float32", TERN_E_UNSUPPORTED, "op");
     p->nodes[0].op = TERN_OP_INPUT;
     tern__output(p, p->nodes[0].output, "ids");
-    expect_refusal(device, p, TERN_DTYPE_F32, TERN_E_UNSUPPORTED, "the output ids is of integers");
+    expect_refusal(device, p, "float32", TERN_E_UNSUPPORTED, "the output ids is of integers");
     tern__program_free(p);
     p = new_program();
     tern__pool(p, p->outputs[1].value, TERN_POOL_CLS);
-    expect_refusal(device, p, TERN_DTYPE_F32, TERN_E_UNSUPPORTED, "pool of rows that are not tokens");
+    expect_refusal(device, p, "float32", TERN_E_UNSUPPORTED, "pool of rows that are not tokens");
     tern__program_free(p);
     tern__device_cpu.release(NULL);
     tern__device_cpu.close(device);
@@ -137,7 +142,7 @@ static void test_memory(void **state) {
     void *device = open_cpu(2, NULL), *compiled;
     tern_program *p = new_program();
     tern_error err;
-    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err), TERN_OK);
+    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, "float32", &err), TERN_OK);
     assert_true(tern__device_cpu.packed_bytes(compiled) >= sizeof weights + WIDTH * sizeof(float));
     fill_batch(&small, 3, 5);
     fill_batch(&large, 64, 16);
@@ -169,7 +174,7 @@ static void test_outputs(void **state) {
     void *device = open_cpu(2, NULL), *compiled;
     tern_program *p = new_program();
     tern_error err;
-    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err), TERN_OK);
+    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, "float32", &err), TERN_OK);
     fill_batch(&b, 3, 5);
     const tern_run_output outputs[] = {{2, normalized}, {0, linear}, {1, pooled}, {0, again}};
     assert_int_equal(tern__device_cpu.run(compiled, &b.batch, outputs, 4, &err), TERN_OK);
@@ -207,7 +212,7 @@ static void test_reused_memory(void **state) {
     for (size_t i = 0; i < ROWS * WIDE; i++) wide[i] = (float)(i % 101);
     p->weights[0].data = wide;
     p->weights[0].dtype = TERN_DTYPE_F32;
-    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err), TERN_OK);
+    assert_int_equal(tern__device_cpu.compile(&compiled, device, p, "float32", &err), TERN_OK);
     fill_batch(&b, 64, MANY / 64);
     const tern_run_output output = {.output = 0, .data = found};
     for (size_t i = 0; i < MANY * THIRD; i++) {

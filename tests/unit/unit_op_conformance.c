@@ -246,7 +246,7 @@ static void compare(const op_case *c, const void *device, const char *name, cons
 static void run_on(const op_case *c, void *device, const tern_program *p, const reference *r) {
     tern_error err;
     void *compiled;
-    if (tern__device_cpu.compile(&compiled, device, p, TERN_DTYPE_F32, &err) != TERN_OK) fail_msg("%s", err.message);
+    if (tern__device_cpu.compile(&compiled, device, p, "float32", &err) != TERN_OK) fail_msg("%s", err.message);
     tern_run_output outputs[4];
     for (int32_t o = 0; o < p->n_outputs; o++) {
         const tern_value value = r->program->outputs[o].value;

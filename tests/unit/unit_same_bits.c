@@ -130,7 +130,7 @@ static void check_level(const char *isa) {
             print_message("not run here: %s\n", err.message);
             return;
         }
-        if (tern__device_cpu.compile(&compiled, device, program, TERN_DTYPE_F32, &err) != TERN_OK) fail_msg("%s", err.message);
+        if (tern__device_cpu.compile(&compiled, device, program, "float32", &err) != TERN_OK) fail_msg("%s", err.message);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
             for (size_t i = N_SEQUENCES - 1; i > 0; i--) { /* shuffle */
                 random_state = random_state * 1664525u + 1013904223u;

@@ -66,8 +66,9 @@ static tern_status check_node(const tern_program *program, const tern_node *node
     return TERN_OK;
 }
 
-static tern_status check_program(const tern_program *program, tern_dtype dtype, tern_error *err) {
-    if (dtype != TERN_DTYPE_F32) return TERN_FAIL(err, TERN_E_DTYPE, "cpu: computes in F32, not in %s", tern_dtype_name(dtype));
+static tern_status check_program(const tern_program *program, const char *dtype, tern_error *err) {
+    if (strcmp(dtype, "float32") != 0)
+        return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": the CPU device of this version computes in float32", dtype);
     for (int32_t n = 0; n < program->n_nodes; n++) TERN_TRY(check_node(program, &program->nodes[n], err));
     for (int32_t o = 0; o < program->n_outputs; o++)
         if (tern__value(program, program->outputs[o].value)->is_integer)
@@ -331,7 +332,7 @@ static void pack_encoder(tern_cpu_compiled *c) {
 
 /* ---- The whole ---- */
 
-static tern_status compile_into(tern_cpu_compiled *c, tern_dtype dtype, tern_error *err) {
+static tern_status compile_into(tern_cpu_compiled *c, const char *dtype, tern_error *err) {
     TERN_TRY(check_program(c->program, dtype, err));
     TERN_TRY(tern__plan_make(&c->plan, c->program, err));
     const size_t n_nodes = (size_t)c->program->n_nodes;
@@ -348,7 +349,7 @@ static tern_status compile_into(tern_cpu_compiled *c, tern_dtype dtype, tern_err
     return tern__cpu_fold(c, err);
 }
 
-tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err) {
+tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err) {
     *compiled = NULL;
     tern_cpu_compiled *c = tern__alloc_zero(1, sizeof *c);
     if (c == NULL) return TERN_FAIL_MEMORY(err, sizeof *c);

@@ -9,19 +9,24 @@
 
 #define MAX_THREADS 4096
 
-static void cpu_probe(tern_device_info *info) {
+static size_t cpu_probe(tern_device_info *infos, size_t capacity) {
+    if (capacity == 0) return 1;
+    tern_device_info *info = infos;
+    *info = (tern_device_info){.name = "cpu"};
     char name[64];
     const int threads = tern__thread_count_default();
     tern__processor_name(name, sizeof name);
     info->is_present = true;
     info->threads = threads;
     snprintf(info->isa, sizeof info->isa, "%s", tern__isa_name(tern__isa_best()));
-    snprintf(info->description, sizeof info->description, "%s, %s, %d thread%s", name, info->isa, threads,
-             threads == 1 ? "" : "s");
+    snprintf(info->description, sizeof info->description, "%s, %s, %d thread%s", name, info->isa, threads, threads == 1 ? "" : "s");
+    return 1;
 }
 
 static tern_status cpu_open(void **device, const tern_device_options *options, tern_error *err) {
     *device = NULL;
+    if (options->unit != NULL)
+        return TERN_FAIL(err, TERN_E_DEVICE, "device \"cpu:%.40s\": there is one CPU device, called cpu", options->unit);
     if (options->threads < 0 || options->threads > MAX_THREADS)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "cpu: %d threads; 0 (one a core) ... %d can be had", options->threads, MAX_THREADS);
     tern_isa isa;
@@ -45,7 +50,7 @@ static void cpu_close(void *device) {
 
 static tern_device_properties cpu_properties(const void *device) {
     const tern_cpu_device *cpu = device;
-    return (tern_device_properties){.isa = cpu->kernels.isa, .threads = tern__thread_pool_size(cpu->pool)};
+    return (tern_device_properties){.name = "cpu", .isa = cpu->kernels.isa, .threads = tern__thread_pool_size(cpu->pool)};
 }
 
 static bool cpu_supports(const void *device, tern_op op) {

@@ -68,7 +68,7 @@ void tern__cpu_pack_needed(tern_cpu_compiled *c);
 tern_status tern__cpu_fold(tern_cpu_compiled *c, tern_error *err);
 void tern__cpu_unfold(tern_cpu_compiled *c);
 
-tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, tern_dtype dtype, tern_error *err);
+tern_status tern__cpu_compile(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err);
 void tern__cpu_release(void *compiled);
 tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
 tern_status tern__cpu_workspace_bytes(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);

@@ -112,11 +112,13 @@ static tern_status find_inner_folder(char **out, const char *folder, tern_error 
 }
 
 static tern_status load_json(tern_tokenizer **out, const char *path, tern_error *err) {
-    char *bytes;
-    size_t n_bytes;
-    TERN_TRY(tern__file_read(&bytes, &n_bytes, path, TERN_JSON_MAX_BYTES, err));
-    tern_status status = tern__tokenizer_from_json(out, bytes, n_bytes, path, err);
-    free(bytes);
+    tern_mapping file;
+    TERN_TRY(tern__file_map(&file, path, err));
+    tern_status status;
+    if (file.bytes > TERN_JSON_MAX_BYTES)
+        status = TERN_FAIL(err, TERN_E_IO, "%s: has %zu bytes; at most %zu are read of such a file", path, file.bytes, TERN_JSON_MAX_BYTES);
+    else status = tern__tokenizer_from_json(out, file.data ? (const char *)file.data : "", file.bytes, path, err);
+    tern__file_unmap(&file);
     return status;
 }
 

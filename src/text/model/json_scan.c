@@ -181,20 +181,19 @@ typedef struct tern_decimal {
 
 /* Digits before or behind the point; false when there are none. */
 static bool read_digits(tern_json_scan *scan, tern_decimal *decimal, bool is_fraction) {
-    size_t start = scan->at;
-    int exponent = decimal->exponent;
-    for (; is_digit(scan); scan->at++) {
-        unsigned digit = (unsigned)(scan->bytes[scan->at] - '0');
-        if (decimal->digits >= UINT64_MAX / 10 && (decimal->digits > UINT64_MAX / 10 || digit > UINT64_MAX % 10)) decimal->is_full = true;
-        if (decimal->is_full) {
-            if (!is_fraction && exponent < INT32_MAX / 2) exponent++;
-        } else {
-            decimal->digits = decimal->digits * 10 + digit;
-            exponent -= is_fraction; /* no file is long enough to overflow it */
-        }
+    const char *start = scan->bytes + scan->at, *end = scan->bytes + scan->n_bytes, *at = start;
+    uint64_t digits = decimal->digits;
+    for (unsigned digit; !decimal->is_full && at < end && (digit = (unsigned)(*at - '0')) < 10; at++) {
+        decimal->is_full = digits >= UINT64_MAX / 10 && (digits > UINT64_MAX / 10 || digit > UINT64_MAX % 10);
+        if (decimal->is_full) break;
+        digits = digits * 10 + digit;
     }
-    decimal->exponent = exponent;
-    return scan->at > start;
+    decimal->digits = digits;
+    if (is_fraction) decimal->exponent -= (int)(at - start); /* no file is long enough to overflow it */
+    for (; at < end && *at >= '0' && *at <= '9'; at++)
+        if (!is_fraction && decimal->exponent < INT32_MAX / 2) decimal->exponent++;
+    scan->at = (size_t)(at - scan->bytes);
+    return at > start;
 }
 
 static bool read_exponent(tern_json_scan *scan, tern_decimal *decimal) {

@@ -4,7 +4,7 @@
 #ifndef TERN_TEXT_MODEL_TABLES_H
 #define TERN_TEXT_MODEL_TABLES_H
 
-#include "base/error.h"
+#include "base/json.h"
 #include "text/model/vocabulary.h"
 
 /* Two tokens that become one, as texts. */
@@ -22,6 +22,8 @@ typedef struct tern_model_tables {
     size_t n_merges, merges_capacity;
     char *merge_strings;
     size_t merge_strings_bytes, merge_strings_capacity;
+    tern_json_hole holes[2]; /* where tables were in the JSON that they were read from */
+    size_t n_holes;
 } tern_model_tables;
 
 void tern__model_tables_free(tern_model_tables *tables);
@@ -33,10 +35,10 @@ bool tern__model_tables_add_merge(tern_model_tables *tables, const char *left, s
 bool tern__model_tables_add_piece(tern_model_tables *tables, const char *piece, size_t n_bytes, double score);
 
 /* model_tables_json.c: read "vocab" (an object {"token": id, ..}, or an array [["piece", score], ..]) and "merges" (["a b", ..] or
- * [["a", "b"], ..]) of the object "model", and overwrite what is between their brackets with white space, so that what is left is the same
- * JSON with empty ones, each line as it was. Nothing is read where there is no such key, or where the JSON is broken, which the JSON
- * library then tells. errors: TERN_E_FORMAT with line and column: not JSON, a token twice, an id or a number out of range. */
-tern_status tern__model_tables_take_json(tern_model_tables *tables, char *bytes, size_t n_bytes, const char *name, tern_error *err);
+ * [["a", "b"], ..]) of the object "model". `holes` then tells tern__json_parse_around where they are, so that it need not read them again.
+ * Nothing is read where there is no such key, or where the JSON is broken, which the JSON reader then tells. errors: TERN_E_FORMAT with
+ * line and column: not JSON, a token twice, an id or a number out of range. */
+tern_status tern__model_tables_read_json(tern_model_tables *tables, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 /* The vocabulary of a vocab.json: {"token": id, ..} and nothing else. */
 tern_status tern__model_tables_read_vocab(tern_model_tables *tables, const char *bytes, size_t n_bytes, const char *name, tern_error *err);
 

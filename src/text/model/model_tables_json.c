@@ -89,17 +89,8 @@ static tern_status read_merges(tern_json_scan *scan, tern_model_tables *out) {
     return tern__json_scan_take(scan, ']') ? TERN_OK : tern__json_scan_fail(scan, scan->at, "',' or ']' is expected");
 }
 
-/* Spaces, with as many newlines as there were, and the last one where it was: what stands behind keeps its line and column. */
-static void blank(char *bytes, size_t start, size_t end) {
-    size_t n_lines = 0, last = end;
-    for (size_t i = start; i < end; i++) n_lines += bytes[i] == '\n';
-    while (n_lines > 0 && bytes[--last] != '\n') {}
-    memset(bytes + start, ' ', end - start);
-    if (n_lines > 0) memset(bytes + last + 1 - n_lines, '\n', n_lines);
-}
-
-/* The table at the value that comes, if it is one. */
-static tern_status take_table(tern_json_scan *scan, tern_model_tables *tables, char *bytes, bool is_vocab) {
+/* The table at the value that comes, if it is one: from then on there is one of its kind, unless it is empty. */
+static tern_status read_table(tern_json_scan *scan, tern_model_tables *tables, bool is_vocab) {
     int opening = tern__json_scan_next(scan);
     if (opening != '[' && !(opening == '{' && is_vocab)) return tern__json_scan_skip(scan), TERN_OK;
     size_t start = ++scan->at;
@@ -107,7 +98,8 @@ static tern_status take_table(tern_json_scan *scan, tern_model_tables *tables, c
     if (!is_vocab) TERN_TRY(read_merges(scan, tables));
     else if (opening == '[') TERN_TRY(read_pieces(scan, tables));
     else TERN_TRY(read_entries(scan, &tables->vocabulary));
-    blank(bytes, start, scan->at - 1);
+    if (is_vocab ? tables->vocabulary.n_entries > 0 : tables->n_merges > 0)
+        tables->holes[tables->n_holes++] = (tern_json_hole){.start = start, .end = scan->at - 1};
     return TERN_OK;
 }
 
@@ -119,7 +111,7 @@ static bool take_key(tern_json_scan *scan, const char **key, size_t *n_key) {
 
 static bool is_key(const char *key, size_t n_key, const char *name) { return n_key == strlen(name) && memcmp(key, name, n_key) == 0; }
 
-static tern_status take_tables(tern_json_scan *scan, tern_model_tables *tables, char *bytes) {
+static tern_status find_tables(tern_json_scan *scan, tern_model_tables *tables) {
     const char *key = NULL;
     size_t n_key = 0;
     bool is_model = false; /* keys are those of the model, not of the file */
@@ -132,16 +124,16 @@ static tern_status take_tables(tern_json_scan *scan, tern_model_tables *tables, 
         bool is_vocab =
             is_model && tables->vocabulary.n_entries == 0 && is_key(key, n_key, "vocab"); /* the JSON library refuses a second */
         bool is_merges = is_model && tables->n_merges == 0 && is_key(key, n_key, "merges");
-        if (is_vocab || is_merges) TERN_TRY(take_table(scan, tables, bytes, is_vocab));
+        if (is_vocab || is_merges) TERN_TRY(read_table(scan, tables, is_vocab));
         else if (!tern__json_scan_skip(scan)) return TERN_OK;
         if (!tern__json_scan_take(scan, ',')) return TERN_OK; /* the end of the model, or of the file */
     }
     return TERN_OK;
 }
 
-tern_status tern__model_tables_take_json(tern_model_tables *tables, char *bytes, size_t n_bytes, const char *name, tern_error *err) {
+tern_status tern__model_tables_read_json(tern_model_tables *tables, const char *bytes, size_t n_bytes, const char *name, tern_error *err) {
     tern_json_scan scan = {.bytes = bytes, .n_bytes = n_bytes, .name = name, .part = "model", .err = err};
-    tern_status status = take_tables(&scan, tables, bytes);
+    tern_status status = find_tables(&scan, tables);
     tern__json_scan_free(&scan);
     return status;
 }

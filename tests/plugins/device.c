@@ -1,0 +1,42 @@
+/* device.c - libtern_cuda as unit_device_plugin.c wants it: two units of which one is absent, of another build, of another name, or no
+ * device at all.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "device/plugin.h"
+
+#ifndef PLUGIN_NO_SYMBOL
+static size_t probe(tern_device_info *infos, size_t capacity) {
+    for (size_t i = 0; i < 2 && i < capacity; i++) {
+        infos[i] = (tern_device_info){.is_present = i == 0};
+        snprintf(infos[i].name, sizeof infos[i].name, "cuda:%zu", i);
+        snprintf(i == 0 ? infos[i].description : infos[i].reason, sizeof infos[i].reason, "unit %zu", i);
+    }
+    return 2;
+}
+
+static const tern_device_record record = {
+#ifdef PLUGIN_OTHER_NAME
+    .name = "abacus",
+#else
+    .name = "cuda",
+#endif
+    .probe = probe,
+};
+
+TERN_API const tern_device_plugin_info *tern_device_plugin(void) {
+    static const tern_device_plugin_info info = {.contract = TERN_DEVICE_CONTRACT, .record = &record};
+#ifdef PLUGIN_OTHER_BUILD
+    static tern_device_plugin_info other;
+    other = info;
+    other.contract.version[1] += 6;
+    other.contract.node++;
+    return &other;
+#else
+    return &info;
+#endif
+}
+#else
+TERN_API int tern_is_no_device(void);
+int tern_is_no_device(void) { return 0; }
+#endif
