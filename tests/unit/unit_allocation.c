@@ -104,6 +104,9 @@ static tern_status run_model(int threads, tern_error *err) {
     char *dump = NULL;
     if (status == TERN_OK) status = tern_model_dump(model, &dump, err);
     tern_free(dump);
+    tern_profile profile = {0};
+    if (status == TERN_OK) status = tern_model_profile(&profile, model, texts, 3, NULL, err);
+    tern_profile_free(&profile);
     tern_model_free(model);
     if (status != TERN_OK) return status;
     if (!has_first) {
@@ -258,8 +261,8 @@ static const scenario scenarios[] = {
     {"checkpoint: open a legacy pytorch_model.bin", open_torch_legacy},
     {"checkpoint: open pytorch_model.bin.index.json", open_torch_sharded},
     {"load report", make_load_report},
-    {"model: load, forward, embed, dump with 1 thread", run_model_alone},
-    {"model: load, forward, embed, dump with 2 threads", run_model_threaded},
+    {"model: load, forward, embed, dump, profile with 1 thread", run_model_alone},
+    {"model: load, forward, embed, dump, profile with 2 threads", run_model_threaded},
     {"model: load and forward with folded tables", run_deberta},
     {"tasks: zero-shot, classification", run_zero_shot},
     {"tasks: token classification", run_ner},

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""test_bench.py - tern bench on tiny models: rows are complete and add up, what fails has a row that says so, the output can be read
+by programs. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
+"""
+import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import safetensors.numpy
+
+from command import MODEL, TERN, TINY, check, check_fails, done, main, tern
+
+SMALL = ("--chars", "50,100", "--batch", "1,3", "--iterations", "7", "--warmup", "2")
+STAGES = ("tokenize_ms", "pack_ms", "compute_ms", "result_ms")
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_rows(scratch):
+    result = done("bench", TINY, *SMALL, "--output", scratch / "rows.jsonl", "--threads", "2")
+    rows = rows_of(scratch / "rows.jsonl")
+    check([(r["chars"], r["batch"]) for r in rows] == [(50, 1), (50, 3), (100, 1), (100, 3)], "a row for each configuration", str(rows))
+    check(len(result.out.decode().splitlines()) == 2 + 4, "and a line in the table", result.out.decode())
+    for row in rows:
+        what = f"{row['chars']} x {row['batch']}: "
+        ms = row["iterations_ms"]
+        check(row["status"] == "ok" and row["message"] is None, what + "ok", str(row["message"]))
+        check(len(ms) == 7 and len(row["warmup_ms"]) == 2 and row["first_ms"] > 0, what + "every sample is kept")
+        check(all(len(row["stages"][s]) == 7 for s in STAGES) and len(row["probe_ms"]) == 7, what + "and its stages and probe")
+        sums = [sum(row["stages"][s][i] for s in STAGES) for i in range(7)]
+        check(all(a <= b * 1.0000001 for a, b in zip(sums, ms)), what + "stages are parts of the whole", f"{sums} {ms}")
+        check(np.isclose(row["median_ms"], statistics.median(ms)) and np.isclose(row["p90_ms"], np.quantile(ms, 0.9)) and
+              np.isclose(row["mean_ms"], statistics.fmean(ms)) and np.isclose(row["sd_ms"], statistics.stdev(ms)) and
+              row["min_ms"] == min(ms) and row["median_low_ms"] == min(ms) and row["median_high_ms"] == max(ms),
+              what + "statistics are those of the samples", str(row))
+        check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
+              np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
+        check(np.isclose(sum(op["flops"] for op in row["ops"]), row["flops"]) and
+              np.isclose(sum(op["bytes"] for op in row["ops"]), row["bytes"]) and all(op["ms"] > 0 for op in row["ops"]),
+              what + "the ops add up", str(row["ops"]))
+        padded = row["longest_tokens"] * row["batch"]
+        check(np.isclose(row["padding_waste"], 1 - row["tokens"] / padded) and (row["batch"] > 1 or row["padding_waste"] == 0),
+              what + "padding of a padded engine")
+        check(0 <= row["reference_error"] < 1e-5 and row["reference"] == "cpu scalar float32", what + "compared with the reference")
+        check(row["threads"] == 2 and row["device"] == "cpu" and row["isa"] and row["git"] and row["engine_version"] and
+              row["machine"]["cores"] > 0 and row["peak_memory_bytes"] > row["workspace_bytes"] > 0, what + "says what ran where")
+
+
+def test_costs_against_a_count(scratch):
+    """FLOPs of the matrix products, counted from the config alone, are nearly all of a model whose width is not tiny."""
+    row = done("bench", MODEL, "--chars", "200", "--batch", "2", "--iterations", "1", "--warmup", "0", "--json").json()[0]
+    config = json.loads((MODEL / "config.json").read_text())
+    width, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    tokens = row["tokens"]
+    products = layers * tokens * 2 * (4 * width * width + 2 * width * inner)
+    at_most = layers * 4 * row["longest_tokens"] ** 2 * row["batch"] * width  # attention: q k and p v
+    at_least = layers * 4 * (tokens / row["batch"]) ** 2 * row["batch"] * width
+    check(products + at_least < row["flops"] < 1.01 * (products + at_most), "floating-point operations", f"{row['flops']} {products}")
+    row = done("bench", MODEL, "--chars", "20", "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
+    weights = 4 * layers * (4 * width * width + 2 * width * inner)
+    check(weights < row["bytes"] < 1.1 * weights, "bytes are mostly weights for few tokens", f"{row['bytes']} {weights}")
+
+
+def test_json():
+    rows = done("bench", TINY, "--chars", "20", "--batch", "2", "--iterations", "3", "--warmup", "0", "--json").json()
+    check(len(rows) == 1 and rows[0]["schema"] == "tern-bench-1" and rows[0]["warmup_ms"] == [], "--json prints the rows", str(rows))
+
+
+def test_failures(scratch):
+    result = tern("bench", TINY, TINY, *SMALL[:4], "--iterations", "1", "--device", "nowhere:0,cpu", "--output", scratch / "rows.jsonl")
+    rows = rows_of(scratch / "rows.jsonl")
+    check_fails("an absent device is an error", result, "8 of 16 rows")
+    check([r["status"] for r in rows] == (["device_absent"] * 4 + ["ok"] * 4) * 2, "and the run goes on", str([r["status"] for r in rows]))
+    check("nowhere" in rows[0]["message"] and "iterations_ms" not in rows[0] and rows[0]["device"] == "nowhere:0", "the row says why")
+    result = tern("bench", TINY, *SMALL[:4], "--iterations", "1", "--dtype", "float31", "--json")
+    check(result.code == 1 and all(r["status"] == "unsupported" for r in result.json()), "a dtype that is none", result.err)
+    result = tern("bench", scratch / "empty", "--json")
+    check_fails("no such model", result, "empty")
+    (scratch / "broken").mkdir()
+    result = tern("bench", scratch / "broken", "--chars", "50", "--batch", "1", "--json")
+    check(result.code == 1 and result.json()[0]["status"] == "failed", "a folder without a model has a row", result.err)
+    check_fails("a file that cannot be written", tern("bench", TINY, "--output", scratch / "no" / "rows.jsonl"), "no/rows.jsonl")
+    with open("/dev/full", "wb") as full:
+        result = tern("bench", TINY, "--iterations", "1", "--chars", "9", "--batch", "1", "--json", stdout=full)
+    check(result.code == 1 and "could not be written" in result.err, "a full disk", result.err)
+
+
+def test_wrong_vectors(scratch):
+    """A weight that is no number makes vectors that are none."""
+    shutil.copytree(TINY, scratch / "model")
+    path = scratch / "model" / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    name = next(n for n in tensors if n.endswith("output.dense.weight"))
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    safetensors.numpy.save_file(tensors, path)
+    result = tern("bench", scratch / "model", "--chars", "50", "--batch", "1", "--iterations", "2", "--json")
+    row = result.json()[0]
+    check(result.code == 1 and row["status"] == "wrong" and "iterations_ms" not in row, "a wrong vector is no measurement", str(row))
+
+
+def test_usage():
+    for option, value in (("--chars", "0"), ("--chars", "5,"), ("--chars", "5,x"), ("--batch", "-1"), ("--batch", "1,,2"),
+                          ("--device", "cpu,,"), ("--dtype", ""), ("--iterations", "0")):
+        check_fails(f"{option} '{value}'", tern("bench", TINY, option, value), option, code=2)
+    check_fails("an option of another command", tern("bench", TINY, "--tokens", "5"), "--tokens", code=2)
+
+
+def test_interrupt(scratch):
+    path = scratch / "rows.jsonl"
+    process = subprocess.Popen([TERN, "bench", TINY, "--chars", "50", "--batch", "1", "--iterations", "100000", "--output", path],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    rows = rows_of(path)
+    check(process.returncode == 1 and b"interrupted" in err, "an interrupt ends the run", str(err))
+    check(len(rows) == 1 and rows[0]["status"] == "interrupted" and 0 < len(rows[0]["iterations_ms"]) < 100000, "and keeps the rows so far")
+
+
+if __name__ == "__main__":
+    sys.exit(main(globals()))
