@@ -122,13 +122,13 @@ def compare(scratch, a, b, *options):
 
 
 def test_compare_finds_what_is_there(scratch):
-    """12 rows of 10 iterations that scatter by 2 %, now and then far: 20 tries with a row a tenth slower, 20 with none."""
+    """12 rows of 20 iterations that scatter by 2 %, now and then far: 20 tries with a row a tenth slower, 20 with none."""
     random = np.random.default_rng(6)
 
     def run(slow_row):
         rows = []
         for i in range(12):
-            ms = 10 * (i + 1) * np.exp(0.02 * random.standard_normal(10)) * np.where(random.random(10) < 0.05, 1.5, 1)
+            ms = 10 * (i + 1) * np.exp(0.02 * random.standard_normal(20)) * np.where(random.random(20) < 0.05, 1.5, 1)
             rows.append(row_of(50 * (i + 1), ms * (1.1 if i == slow_row else 1)))
         return rows
 
