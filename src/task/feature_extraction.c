@@ -1,9 +1,12 @@
 /* feature_extraction.c - texts become vectors, as sentence-transformers' encode does it: tokenize, truncate, run, pool, normalise.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "task/feature_extraction.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "task/sequence_run.h"
 
 tern_embed_options tern_embed_options_default(void) {
@@ -14,10 +17,15 @@ size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model
 
 /* ---- The call ---- */
 
-static tern_status choose_output(const tern_model *model, const tern_embed_options *options, int32_t *output, tern_error *err) {
+tern_status tern__embed_choose(tern_embed_options *chosen, int32_t *output, const tern_model *model, const tern_embed_options *options,
+                               tern_error *err) {
+    *chosen = options != NULL ? *options : tern_embed_options_default();
+    if (chosen->size != sizeof *chosen)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: size is %zu, not %zu; start from tern_embed_options_default()", chosen->size,
+                         sizeof *chosen);
     const tern_modules *modules = &model->folder.modules;
     tern_pool pool = modules->pooling;
-    switch (options->pooling) {
+    switch (chosen->pooling) {
     case TERN_POOLING_DEFAULT:
         break;
     case TERN_POOLING_MEAN:
@@ -30,9 +38,9 @@ static tern_status choose_output(const tern_model *model, const tern_embed_optio
         pool = TERN_POOL_MAX;
         break;
     default:
-        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is %d, which is no tern_pooling", (int)options->pooling);
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is %d, which is no tern_pooling", (int)chosen->pooling);
     }
-    const bool normalize = options->normalize == TERN_CHOICE_DEFAULT ? modules->normalize : options->normalize == TERN_CHOICE_YES;
+    const bool normalize = chosen->normalize == TERN_CHOICE_DEFAULT ? modules->normalize : chosen->normalize == TERN_CHOICE_YES;
     *output = tern__program_find_output(model->folder.program, tern__embedding_output(pool, normalize));
     return TERN_OK;
 }
@@ -52,27 +60,32 @@ static tern_status take_embedding(void *context, size_t sequence, const float *c
 
 tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, float *rows,
                              int32_t *n_tokens, tern_error *err) {
-    const tern_embed_options chosen = options != NULL ? *options : tern_embed_options_default();
-    if (chosen.size != sizeof chosen)
-        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: size is %zu, not %zu; start from tern_embed_options_default()", chosen.size,
-                         sizeof chosen);
+    tern_embed_options chosen;
+    int32_t output = -1;
+    TERN_TRY(tern__embed_choose(&chosen, &output, model, options, err));
+    tern_stage_times times = {0};
+    if (chosen.times != NULL) *chosen.times = times;
     if (n_texts == 0) return TERN_OK;
     embeddings out = {.rows = rows, .width = tern_model_embedding_size(model)};
     tern_sequence_run run = {.model = model,
                              .n = n_texts,
+                             .outputs = {output},
                              .n_outputs = 1,
                              .max_batch_tokens = chosen.max_batch_tokens,
                              .progress = chosen.progress,
                              .user = chosen.user,
+                             .times = &times,
                              .take = take_embedding,
                              .context = &out};
-    TERN_TRY(choose_output(model, &chosen, &run.outputs[0], err));
     tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
     if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
     run.encodings = encodings;
+    const int64_t start_ns = tern__clock_ns();
     tern_status status = tern__encode_texts(encodings, model, texts, NULL, n_texts, tern_encode_options_default(), err);
+    times.tokenize_ns = tern__clock_ns() - start_ns;
     for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
     if (status == TERN_OK) status = tern__sequence_run(&run, err);
+    if (status == TERN_OK && chosen.times != NULL) *chosen.times = times;
     tern__encodings_free(encodings, n_texts);
     return status;
 }

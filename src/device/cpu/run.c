@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/half.h"
 #include "device/cpu/cpu.h"
 
@@ -86,9 +87,8 @@ static bool lay_out_attention(const tern_cpu_compiled *c, const tern_batch *batc
 }
 
 static tern_rows rows_of(const tern_batch *batch) {
-    return (tern_rows){.rows = {[TERN_SPACE_TOKENS] = batch->n_tokens,
-                                [TERN_SPACE_SEQUENCES] = batch->n_sequences,
-                                [TERN_SPACE_PICKS] = batch->n_picks}};
+    return (tern_rows){
+        .rows = {[TERN_SPACE_TOKENS] = batch->n_tokens, [TERN_SPACE_SEQUENCES] = batch->n_sequences, [TERN_SPACE_PICKS] = batch->n_picks}};
 }
 
 /* slot_offsets may be NULL. */
@@ -184,8 +184,7 @@ static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y
 
 static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
-    for (size_t r = first; r < end; r++)
-        memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
+    for (size_t r = first; r < end; r++) memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
 }
 
 static void rope_rows(const cpu_run *run, const tern_node *node, const float *table, row_view y, size_t first, size_t end) {
@@ -193,7 +192,8 @@ static void rope_rows(const cpu_run *run, const tern_node *node, const float *ta
     const int32_t *positions = integers_of(run, node->inputs[1]);
     const size_t head_dim = (size_t)node->rope.head_dim;
     for (size_t r = first; r < end; r++)
-        run->kernels->rope(y.data + r * y.ld, x.data + r * x.ld, table + (size_t)positions[r] * head_dim, (size_t)node->rope.n_heads, head_dim);
+        run->kernels->rope(y.data + r * y.ld, x.data + r * x.ld, table + (size_t)positions[r] * head_dim, (size_t)node->rope.n_heads,
+                           head_dim);
 }
 
 static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
@@ -371,9 +371,25 @@ static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
     tern__tasks_wait(tasks);
 }
 
+/* The time of a phase is that of its last node. */
+static int64_t note_time(const cpu_run *run, const tern_cpu_phase *phase, int64_t start_ns) {
+    const int64_t now_ns = tern__clock_ns();
+    int32_t last = phase->first;
+    for (int32_t n = phase->first; n < phase->end; n++) {
+        const tern_op op = run->compiled->program->nodes[n].op;
+        if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
+        run->batch->node_ns[n] = -1;
+        last = n;
+    }
+    run->batch->node_ns[last] = now_ns - start_ns;
+    return now_ns;
+}
+
 static void run_region(void *argument, int thread) {
     const cpu_run *run = argument;
     const tern_cpu_compiled *c = run->compiled;
+    const bool is_timed = run->batch->node_ns != NULL && thread == 0;
+    int64_t start_ns = is_timed ? tern__clock_ns() : 0;
     tern_tasks tasks = tern__tasks_begin(c->device->pool, thread);
     for (int32_t p = 0; p < c->n_phases; p++) {
         const tern_cpu_phase *phase = &c->phases[p];
@@ -383,6 +399,7 @@ static void run_region(void *argument, int thread) {
         else run_attention_phase(run, phase, &tasks);
         tern__tasks_wait(&tasks);
         if (phase->kind != TERN_CPU_ROWS && is_output(run, &c->program->nodes[phase->first])) run_copy_phase(run, phase, &tasks);
+        if (is_timed) start_ns = note_time(run, phase, start_ns);
     }
 }
 
