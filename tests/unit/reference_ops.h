@@ -19,7 +19,7 @@
 
 /* The share of each op, in u; measured (the test prints the most that was used), then rounded up. 0: exact. What it is relative to:
  *   linear     of reference_dtypes: sum |x w| + |bias|: k products are summed in order, whose roundings mostly cancel, so k u is never near
- *   add        |y|: one rounding
+ *   add        |y|: one rounding; two where linear_add adds the bias and then the residual
  *   layer_norm |w| ((|x| + |mean|) / sd + 1) + |bias|: mean and variance are sums of n terms in 4 vectors, then x - mean cancels
  *   gelu, quick_gelu, silu, gelu_tanh   |x|: the factor of x is off by so much (gelu_tanh: and by u times its cubic argument)
  *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
@@ -28,7 +28,7 @@
  *              tables' elements (linear, layer_norm), which cannot all point one way, a fiftieth is passed on
  *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
  *   pool       mean of |x|; cls and max are exact        normalize  |y| */
-static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,
+static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
                                             [TERN_OP_LAYER_NORM] = 4,
                                             [TERN_OP_MULTIPLY] = 1,
                                             [TERN_OP_ROPE] = 3,
@@ -52,9 +52,10 @@ typedef struct reference_dtype {
     double lookup;   /* of rows that come from a table: 1 where the table was rounded */
 } reference_dtype;
 
-/* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most. float32: exp gives 0 below 2.5e-38. */
+/* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most, which do not all point one way.
+ * float32: exp gives 0 below 2.5e-38. */
 static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 0},
-                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p15, 0},
+                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0},
                                                    {"float16", 0x1p-11, 0x1p-25, 8, 1},
                                                    {"bfloat16", 0x1p-8, 1e-37, 8, 1}};
 

@@ -76,6 +76,12 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 /* ---- Elementwise ---- */
 
+/* expm1 keeps it right to 3 u, which tanhf is not. */
+static __device__ __forceinline__ float tanh_of(float x) {
+    const float e = expm1f(2.0f * fminf(fabsf(x), 20.0f));
+    return copysignf(e / (e + 2.0f), x);
+}
+
 static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
     switch (op) {
     case TERN_OP_ADD:
@@ -95,7 +101,7 @@ static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
     case TERN_OP_SIGMOID:
         return 1.0f / (1.0f + expf(-a));
     default:
-        return tanhf(a);
+        return tanh_of(a);
     }
 }
 
@@ -305,26 +311,33 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
     return cudaGetLastError();
 }
 
-/* ---- Pooling: a thread has a column ---- */
+/* ---- Pooling: a block has 32 columns of a sequence, a warp every eighth row ---- */
+
+#define POOL_ROWS 8
 
 template <typename T>
 static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t width) {
-    const int32_t c = blockIdx.y * THREADS + threadIdx.x, first = row_start[blockIdx.x], end = row_start[blockIdx.x + 1];
-    if (c >= width) return;
-    float sum = first < end ? to_float(x[first * ldx + c]) : 0.0f;
-    if (pool == TERN_POOL_MEAN) {
-        for (int32_t r = first + 1; r < end; r++) sum += to_float(x[r * ldx + c]);
-        if (first < end) sum /= (float)(end - first);
-    } else if (pool == TERN_POOL_MAX) {
-        for (int32_t r = first + 1; r < end; r++) sum = fmaxf(sum, to_float(x[r * ldx + c]));
+    __shared__ float parts[POOL_ROWS][33];
+    const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
+    const int32_t end = pool == TERN_POOL_CLS ? min(n, 1) : n;
+    float part = pool == TERN_POOL_MAX ? -INFINITY : 0.0f;
+    for (int32_t r = threadIdx.y; r < end && c < width; r += POOL_ROWS) {
+        const float value = to_float(x[(first + r) * ldx + c]);
+        part = pool == TERN_POOL_MAX ? fmaxf(part, value) : part + value;
     }
-    y[blockIdx.x * ldy + c] = from_float<T>(sum);
+    parts[threadIdx.y][threadIdx.x] = part;
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= width) return;
+    for (int32_t r = 1; r < POOL_ROWS; r++)
+        part = pool == TERN_POOL_MAX ? fmaxf(part, parts[r][threadIdx.x]) : part + parts[r][threadIdx.x];
+    if (pool == TERN_POOL_MEAN) part /= (float)max(n, 1);
+    y[blockIdx.x * ldy + c] = from_float<T>(n > 0 ? part : 0.0f);
 }
 
 cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
                             tern_cuda_shape shape) {
-    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
-#define CALL(T) pool_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, 32)), block(32, POOL_ROWS);
+#define CALL(T) pool_kernel<<<grid, block, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
     TERN_CUDA_FOR_TYPE(shape.type, CALL);
 #undef CALL
     return cudaGetLastError();
