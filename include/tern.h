@@ -377,6 +377,14 @@ typedef enum tern_pooling {
 
 typedef enum tern_choice { TERN_CHOICE_DEFAULT, TERN_CHOICE_YES, TERN_CHOICE_NO } tern_choice;
 
+/* Where the time of a call went, in nanoseconds of a clock that never goes back; what it took beyond their sum is not in them. */
+typedef struct tern_stage_times {
+    int64_t tokenize_ns; /* texts to ids */
+    int64_t pack_ns;     /* ids to the rows of batches, room for the results, checks */
+    int64_t compute_ns;  /* the device's runs, with transfers to and from it */
+    int64_t result_ns;   /* rows to the caller's memory */
+} tern_stage_times;
+
 typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
@@ -384,6 +392,7 @@ typedef struct tern_embed_options {
     size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
+    tern_stage_times *times;  /* set on success; NULL (default): not wanted */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
@@ -399,6 +408,36 @@ TERN_API size_t tern_model_embedding_size(const tern_model *model);
  *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
+
+/* One op of a run. */
+typedef struct tern_op_profile {
+    const char *op;              /* as docs/OPS.md names it, such as "linear_add" */
+    const char *weight;          /* the architecture's name of its first weight; NULL: it has none */
+    int64_t rows;                /* of its output */
+    int64_t in_width, out_width; /* columns of its first input and of its output */
+    double flops, bytes;         /* floating-point operations, and bytes that must move at least: the formulas of docs/OPS.md, float32 */
+    int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in that of the next op that has one */
+} tern_op_profile;
+
+/* What a run of some texts costs, op by op in the order of the program. Freed with tern_profile_free. */
+typedef struct tern_profile {
+    size_t n_ops;
+    tern_op_profile *ops;    /* only those that the vectors depend on, without inputs and views */
+    int64_t n_texts;
+    int64_t n_tokens;        /* of all texts */
+    int64_t longest;         /* tokens of the longest text: a padded batch would have n_texts * longest */
+    double flops, bytes;     /* sums over the ops */
+    int64_t packed_bytes;    /* weights laid out for the device */
+    int64_t workspace_bytes; /* activations and scratch of this run */
+} tern_profile;
+
+/* tern_model_profile - tern_model_embed of all texts in one run, with each op timed apart; the vectors are dropped.
+ * The clock is read between ops, so the sum is that of an ordinary run but for some 0.1 microseconds an op.
+ * options  NULL for the defaults; max_batch_tokens is not used
+ * errors   as tern_model_embed; TERN_E_ARGUMENT without a text; TERN_E_UNSUPPORTED on a device that cannot time ops apart */
+TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_text *texts, size_t n_texts,
+                                        const tern_embed_options *options, tern_error *err);
+TERN_API void tern_profile_free(tern_profile *profile);
 
 /* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
  * out [n_a, n_b]; sums in double. */

@@ -3,7 +3,7 @@
 
     python bench/peers/bench_bert.py FOLDER [--engines torch,onnxruntime,tern] [--chars 50,100,200,500] [--batch 1,16,32] [--output F.jsonl]
 
-Texts are the first N characters of text.txt, so a row of the grid has no padding and every engine the same work; --varied takes a
+Texts are the first N characters of src/bench/text.txt, so a row of the grid has no padding and every engine the same work; --varied takes a
 different, shorter piece for each text of a batch instead, so that padding is there to be paid for or not. Every engine's output is
 compared with PyTorch's before anything is timed; one that is off by more than 1e-3 stops the run. Each line of the output is one engine
 in one row of the grid, with its samples. `ratio` of an engine is its time over Tern's, iteration by iteration: above 1, Tern is faster.
@@ -33,7 +33,7 @@ SETTLE_BELOW = 0.1  # a call shorter than this is timed after one untimed call o
 
 def make_batch(tokenizer, n_chars, batch, varied):
     """int64 [B, T] each: input_ids, attention_mask, token_type_ids."""
-    text = (HERE / "text.txt").read_text(encoding="utf-8")
+    text = (ROOT / "src" / "bench" / "text.txt").read_text(encoding="utf-8")
     pieces = [text[:n_chars]] * batch
     if varied:
         lengths = [max(1, n_chars * (i + 1) // batch) for i in range(batch)]

@@ -173,16 +173,32 @@ void tern__cli_progress_open(tern_cli_progress *progress) {
     *progress = (tern_cli_progress){.is_shown = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO), .started_s = monotonic_seconds()};
 }
 
-void tern__cli_progress_show(tern_cli_progress *progress, size_t n_texts, double fraction) {
+/* Is it time to draw? Then the line is begun. */
+static bool begin_drawing(tern_cli_progress *progress, double fraction, double *spent_s) {
     static const char bar[] = "##############################";
     enum { BAR = sizeof bar - 1 };
-    if (!progress->is_shown) return;
-    const double now_s = monotonic_seconds(), spent_s = now_s - progress->started_s;
-    if (now_s - progress->drawn_s < 0.2) return;
+    if (!progress->is_shown) return false;
+    const double now_s = monotonic_seconds();
+    *spent_s = now_s - progress->started_s;
+    if (now_s - progress->drawn_s < 0.2) return false;
     progress->drawn_s = now_s;
     fputc('\r', stderr);
     if (fraction >= 0) fprintf(stderr, "[%-*.*s] %3.0f%%  ", BAR, (int)(fraction * BAR), bar, 100 * fraction);
+    return true;
+}
+
+void tern__cli_progress_show(tern_cli_progress *progress, size_t n_texts, double fraction) {
+    double spent_s;
+    if (!begin_drawing(progress, fraction, &spent_s)) return;
     fprintf(stderr, "%zu texts, %.0f texts/s\033[K", n_texts, spent_s > 0 ? (double)n_texts / spent_s : 0.0);
+}
+
+void tern__cli_progress_left(tern_cli_progress *progress, double fraction, const char *what) {
+    double spent_s;
+    if (!begin_drawing(progress, fraction, &spent_s)) return;
+    fputs(what, stderr);
+    if (fraction > 0.01) fprintf(stderr, ", about %.0f s left", spent_s * (1 - fraction) / fraction);
+    fputs("\033[K", stderr);
 }
 
 void tern__cli_progress_close(tern_cli_progress *progress) {

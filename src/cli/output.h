@@ -41,6 +41,8 @@ typedef struct tern_cli_progress {
 void tern__cli_progress_open(tern_cli_progress *progress);
 /* fraction: of the input, 0 to 1; less than 0 when it is not known. */
 void tern__cli_progress_show(tern_cli_progress *progress, size_t n_texts, double fraction);
+/* The same for work that is no texts: its share, what is done now, and the time left. */
+void tern__cli_progress_left(tern_cli_progress *progress, double fraction, const char *what);
 void tern__cli_progress_close(tern_cli_progress *progress);
 
 #endif

@@ -24,6 +24,8 @@ typedef struct tern_batch {
     int64_t n_prompt_rows;                /* of each sequence, at its start: left out by pools that skip the prompt */
     int64_t n_picks;                      /* 0 unless an output of TERN_SPACE_PICKS is asked for */
     const int32_t *picks;                 /* [n_picks]: rows */
+    int64_t *node_ns;                     /* [n_nodes], 0 before: where `run` puts what each node took, -1 for one that ran in one
+                                           * pass with the next that has a time; NULL: not wanted. A device that cannot leaves it */
     const int32_t *inputs[TERN_N_INPUTS]; /* [n_tokens] each; checked against the tables' sizes by the caller, columns ascending in a
                                              sequence; NULL when unused */
 } tern_batch;

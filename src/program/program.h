@@ -64,11 +64,12 @@ typedef struct tern_node {
     int32_t n_weights;                    /* LINEAR_CONCAT: 2 for each part; absent biases are TERN_NO_WEIGHT */
     int32_t weights[TERN_OP_MAX_WEIGHTS]; /* indices into tern_program.weights */
     tern_value output;
+    bool skips_prompt;                    /* POOL: without the batch's n_prompt_rows */
     union {
         tern_input input;                                    /* INPUT */
         float eps;                                           /* LAYER_NORM, ADD_LAYER_NORM */
         tern_op activation;                                  /* LINEAR_ACTIVATION: GELU ... TANH */
-        struct { tern_pool pool; bool skips_prompt; };       /* POOL; skips_prompt: without the batch's n_prompt_rows */
+        tern_pool pool;                                      /* POOL */
         int32_t element;                                     /* SCALE: of the weight */
         struct { int32_t start; } slice;                     /* SLICE: first column */
         struct { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; } rope;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* ---- Texts to ids ---- */
 
 /* The tokenizer and the weights are separate files: an id past the tables is an error of the folder, not a crash. */
@@ -146,12 +148,21 @@ static size_t first_row(const batches *b, tern_space space, size_t first, size_t
 
 static tern_status run_batch(batches *b, size_t first, size_t end, tern_error *err) {
     const tern_sequence_run *run = b->run;
+    const int64_t start_ns = tern__clock_ns();
     fill_rows(b, first, end);
+    b->rows.batch.node_ns = run->node_ns;
+    const int64_t packed_ns = tern__clock_ns();
     TERN_TRY(tern__model_run(run->model, &b->rows.batch, b->outputs, run->n_outputs, err));
+    const int64_t computed_ns = tern__clock_ns();
     for (size_t s = first; s < end; s++) {
         const float *rows[TERN_RUN_MAX_OUTPUTS];
         for (size_t o = 0; o < run->n_outputs; o++) rows[o] = b->outputs[o].data + first_row(b, b->spaces[o], first, s) * b->widths[o];
         TERN_TRY(run->take(run->context, b->sequences[s].index, rows, err));
+    }
+    if (run->times != NULL) {
+        run->times->pack_ns += packed_ns - start_ns;
+        run->times->compute_ns += computed_ns - packed_ns;
+        run->times->result_ns += tern__clock_ns() - computed_ns;
     }
     return TERN_OK;
 }
@@ -165,6 +176,7 @@ static bool has_picks(const tern_sequence_run *run) {
 
 static tern_status run_batches(batches *b, tern_error *err) {
     const tern_sequence_run *run = b->run;
+    const int64_t start_ns = tern__clock_ns();
     b->sequences = tern__alloc(run->n, sizeof *b->sequences);
     if (b->sequences == NULL) return TERN_FAIL_MEMORY(err, run->n * sizeof *b->sequences);
     const bool picks = has_picks(run);
@@ -174,6 +186,7 @@ static tern_status run_batches(batches *b, tern_error *err) {
     }
     qsort(b->sequences, run->n, sizeof *b->sequences, by_length);
     TERN_TRY(allocate(b, err));
+    if (run->times != NULL) run->times->pack_ns += tern__clock_ns() - start_ns;
     batch_size size;
     for (size_t first = 0, end; first < run->n; first = end) {
         end = batch_end(b, first, &size);

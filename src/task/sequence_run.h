@@ -20,6 +20,8 @@ typedef struct tern_sequence_run {
     size_t max_batch_tokens;                                 /* 0: the default; a longer sequence runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* NULL: none; false stops */
     void *user;
+    tern_stage_times *times; /* pack, compute and result are added to; NULL: not wanted */
+    int64_t *node_ns;        /* [n_nodes] of the program, 0 before, of a run in one batch; NULL: not wanted */
     /* Called for every sequence once, in any order: rows[o] is its part of output o, one row a token, a pick, or one row. */
     tern_status (*take)(void *context, size_t sequence, const float *const *rows, tern_error *err);
     void *context;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/half.h"
 #include "device/cpu/cpu.h"
 
@@ -387,9 +388,25 @@ static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
     tern__tasks_wait(tasks);
 }
 
+/* The time of a phase is that of its last node. */
+static int64_t note_time(const cpu_run *run, const tern_cpu_phase *phase, int64_t start_ns) {
+    const int64_t now_ns = tern__clock_ns();
+    int32_t last = phase->first;
+    for (int32_t n = phase->first; n < phase->end; n++) {
+        const tern_op op = run->compiled->program->nodes[n].op;
+        if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
+        run->batch->node_ns[n] = -1;
+        last = n;
+    }
+    run->batch->node_ns[last] = now_ns - start_ns;
+    return now_ns;
+}
+
 static void run_region(void *argument, int thread) {
     const cpu_run *run = argument;
     const tern_cpu_compiled *c = run->compiled;
+    const bool is_timed = run->batch->node_ns != NULL && thread == 0;
+    int64_t start_ns = is_timed ? tern__clock_ns() : 0;
     tern_tasks tasks = tern__tasks_begin(c->device->pool, thread);
     for (int32_t p = 0; p < c->n_phases; p++) {
         const tern_cpu_phase *phase = &c->phases[p];
@@ -399,6 +416,7 @@ static void run_region(void *argument, int thread) {
         else run_attention_phase(run, phase, &tasks);
         tern__tasks_wait(&tasks);
         if (phase->kind != TERN_CPU_ROWS && is_output(run, &c->program->nodes[phase->first])) run_copy_phase(run, phase, &tasks);
+        if (is_timed) start_ns = note_time(run, phase, start_ns);
     }
 }
 

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""test_bench.py - tern bench on tiny models: rows are complete and add up, what fails has a row that says so, the output can be read
+by programs. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
+"""
+import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import safetensors.numpy
+
+from command import MODEL, TERN, TINY, check, check_fails, done, main, tern
+
+SMALL = ("--chars", "50,100", "--batch", "1,3", "--iterations", "7", "--warmup", "2")
+STAGES = ("tokenize_ms", "pack_ms", "compute_ms", "result_ms")
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_rows(scratch):
+    result = done("bench", TINY, *SMALL, "--output", scratch / "rows.jsonl", "--threads", "2")
+    rows = rows_of(scratch / "rows.jsonl")
+    check([(r["chars"], r["batch"]) for r in rows] == [(50, 1), (50, 3), (100, 1), (100, 3)], "a row for each configuration", str(rows))
+    check(len(result.out.decode().splitlines()) == 2 + 4, "and a line in the table", result.out.decode())
+    for row in rows:
+        what = f"{row['chars']} x {row['batch']}: "
+        ms = row["iterations_ms"]
+        check(row["status"] == "ok" and row["message"] is None, what + "ok", str(row["message"]))
+        check(len(ms) == 7 and len(row["warmup_ms"]) == 2 and row["first_ms"] > 0, what + "every sample is kept")
+        check(all(len(row["stages"][s]) == 7 for s in STAGES) and len(row["probe_ms"]) == 7, what + "and its stages and probe")
+        sums = [sum(row["stages"][s][i] for s in STAGES) for i in range(7)]
+        check(all(a <= b * 1.0000001 for a, b in zip(sums, ms)), what + "stages are parts of the whole", f"{sums} {ms}")
+        check(np.isclose(row["median_ms"], statistics.median(ms)) and np.isclose(row["p90_ms"], np.quantile(ms, 0.9)) and
+              np.isclose(row["mean_ms"], statistics.fmean(ms)) and np.isclose(row["sd_ms"], statistics.stdev(ms)) and
+              row["min_ms"] == min(ms) and row["median_low_ms"] == min(ms) and row["median_high_ms"] == max(ms),
+              what + "statistics are those of the samples", str(row))
+        check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
+              np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
+        check(np.isclose(sum(op["flops"] for op in row["ops"]), row["flops"]) and
+              np.isclose(sum(op["bytes"] for op in row["ops"]), row["bytes"]) and all(op["ms"] > 0 for op in row["ops"]),
+              what + "the ops add up", str(row["ops"]))
+        padded = row["longest_tokens"] * row["batch"]
+        check(np.isclose(row["padding_waste"], 1 - row["tokens"] / padded) and (row["batch"] > 1 or row["padding_waste"] == 0),
+              what + "padding of a padded engine")
+        check(0 <= row["reference_error"] < 1e-5 and row["reference"] == "cpu scalar float32", what + "compared with the reference")
+        check(row["threads"] == 2 and row["device"] == "cpu" and row["isa"] and row["git"] and row["engine_version"] and
+              row["machine"]["cores"] > 0 and row["peak_memory_bytes"] > row["workspace_bytes"] > 0, what + "says what ran where")
+
+
+def test_costs_against_a_count(scratch):
+    """FLOPs of the matrix products, counted from the config alone, are nearly all of a model whose width is not tiny."""
+    row = done("bench", MODEL, "--chars", "200", "--batch", "2", "--iterations", "1", "--warmup", "0", "--json").json()[0]
+    config = json.loads((MODEL / "config.json").read_text())
+    width, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    tokens = row["tokens"]
+    products = layers * tokens * 2 * (4 * width * width + 2 * width * inner)
+    at_most = layers * 4 * row["longest_tokens"] ** 2 * row["batch"] * width  # attention: q k and p v
+    at_least = layers * 4 * (tokens / row["batch"]) ** 2 * row["batch"] * width
+    check(products + at_least < row["flops"] < 1.01 * (products + at_most), "floating-point operations", f"{row['flops']} {products}")
+    row = done("bench", MODEL, "--chars", "20", "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
+    weights = 4 * layers * (4 * width * width + 2 * width * inner)
+    check(weights < row["bytes"] < 1.1 * weights, "bytes are mostly weights for few tokens", f"{row['bytes']} {weights}")
+
+
+def test_json():
+    rows = done("bench", TINY, "--chars", "20", "--batch", "2", "--iterations", "3", "--warmup", "0", "--json").json()
+    check(len(rows) == 1 and rows[0]["schema"] == "tern-bench-1" and rows[0]["warmup_ms"] == [], "--json prints the rows", str(rows))
+
+
+def test_failures(scratch):
+    result = tern("bench", TINY, TINY, *SMALL[:4], "--iterations", "1", "--device", "nowhere:0,cpu", "--output", scratch / "rows.jsonl")
+    rows = rows_of(scratch / "rows.jsonl")
+    check_fails("an absent device is an error", result, "8 of 16 rows")
+    check([r["status"] for r in rows] == (["device_absent"] * 4 + ["ok"] * 4) * 2, "and the run goes on", str([r["status"] for r in rows]))
+    check("nowhere" in rows[0]["message"] and "iterations_ms" not in rows[0] and rows[0]["device"] == "nowhere:0", "the row says why")
+    result = tern("bench", TINY, *SMALL[:4], "--iterations", "1", "--dtype", "float31", "--json")
+    check(result.code == 1 and all(r["status"] == "unsupported" for r in result.json()), "a dtype that is none", result.err)
+    result = tern("bench", scratch / "empty", "--json")
+    check_fails("no such model", result, "empty")
+    (scratch / "broken").mkdir()
+    result = tern("bench", scratch / "broken", "--chars", "50", "--batch", "1", "--json")
+    check(result.code == 1 and result.json()[0]["status"] == "failed", "a folder without a model has a row", result.err)
+    check_fails("a file that cannot be written", tern("bench", TINY, "--output", scratch / "no" / "rows.jsonl"), "no/rows.jsonl")
+    with open("/dev/full", "wb") as full:
+        result = tern("bench", TINY, "--iterations", "1", "--chars", "9", "--batch", "1", "--json", stdout=full)
+    check(result.code == 1 and "could not be written" in result.err, "a full disk", result.err)
+
+
+def test_wrong_vectors(scratch):
+    """A weight that is no number makes vectors that are none."""
+    shutil.copytree(TINY, scratch / "model")
+    path = scratch / "model" / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    name = next(n for n in tensors if n.endswith("output.dense.weight"))
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    safetensors.numpy.save_file(tensors, path)
+    result = tern("bench", scratch / "model", "--chars", "50", "--batch", "1", "--iterations", "2", "--json")
+    row = result.json()[0]
+    check(result.code == 1 and row["status"] == "wrong" and "iterations_ms" not in row, "a wrong vector is no measurement", str(row))
+
+
+def row_of(chars, ms, probe_ms=1.0, status="ok"):
+    probes = [probe_ms] * len(ms) if np.isscalar(probe_ms) else list(probe_ms)
+    return {"schema": "tern-bench-1", "kind": "embed", "engine": "tern", "model": "m", "device": "cpu", "dtype": "float32", "threads": 2,
+            "chars": chars, "batch": 1, "status": status, "iterations_ms": list(ms), "probe_ms": probes, "quiet_probe_ms": min(probes),
+            "median_ms": float(np.median(ms))}
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def compare(scratch, a, b, *options):
+    return tern("bench", "--compare", write_rows(scratch / "a.jsonl", a), write_rows(scratch / "b.jsonl", b), *options)
+
+
+def test_compare_finds_what_is_there(scratch):
+    """12 rows of 20 iterations that scatter by 2 %, now and then far: 20 tries with a row a tenth slower, 20 with none."""
+    random = np.random.default_rng(6)
+
+    def run(slow_row):
+        rows = []
+        for i in range(12):
+            ms = 10 * (i + 1) * np.exp(0.02 * random.standard_normal(20)) * np.where(random.random(20) < 0.05, 1.5, 1)
+            rows.append(row_of(50 * (i + 1), ms * (1.1 if i == slow_row else 1)))
+        return rows
+
+    found = alarms = others = 0
+    for attempt in range(20):
+        result = compare(scratch, run(None), run(attempt % 12), "--json")
+        verdicts = [line["verdict"] for line in result.json()]
+        found += verdicts[attempt % 12] == "slower" and result.code == 1
+        others += sum(v != "same" for i, v in enumerate(verdicts) if i != attempt % 12)
+        result = compare(scratch, run(None), run(None), "--json")
+        alarms += result.code != 0
+    check(found == 20, "a slowdown of 10 % is found", f"{found} of 20")
+    check(alarms == 0 and others == 0, "and none where there is none", f"{alarms} alarms, {others} other rows")
+
+
+def test_compare(scratch):
+    ms = [10.0, 10.1, 10.2, 10.3, 10.4, 10.5, 10.6, 10.7]
+    slow = [1.2 * x for x in ms]
+    result = compare(scratch, [row_of(50, ms), row_of(100, ms)], [row_of(50, ms), row_of(100, slow)])
+    check(result.code == 1 and not result.err and "1 slower, 0 faster" in result.out.decode() and "1.200 [" in result.out.decode(),
+          "slower: exit 1", result.out.decode() + result.err)
+    result = compare(scratch, [row_of(50, slow)], [row_of(50, ms)], "--json")
+    line = result.json()[0]
+    check(result.code == 0 and line["verdict"] == "faster" and np.isclose(line["ratio"], 1 / 1.2, atol=0.01) and
+          line["ratio_low"] < line["ratio"] < line["ratio_high"] and np.isclose(line["p"], 2 / 12870), "faster: exit 0", str(line))
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow)], "--threshold", "25")
+    check(result.code == 0, "not beyond the threshold", result.out.decode())
+    # 4 of 8 iterations were disturbed, and slow for that: what is left is too little to tell, and never a slowdown
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow, probe_ms=[1, 2] * 4)], "--json")
+    check(result.code == 0 and result.json()[0]["verdict"] == "noisy" and result.json()[0]["n_b"] == 4, "disturbed iterations", str(result.out))
+    # All of B is disturbed, by the measure of A
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow, probe_ms=2)], "--json")
+    check(result.json()[0]["verdict"] == "noisy", "a machine that is busy all the time", str(result.out))
+    failing = {**row_of(50, ms), "status": "out_of_memory"}
+    result = compare(scratch, [row_of(50, ms)], [failing])
+    check(result.code == 1 and "1 fail now" in result.out.decode(), "a row that fails now")
+    result = compare(scratch, [failing], [row_of(50, ms), row_of(99, ms)])
+    check(result.code == 0 and "0 only in A, 1 only in B" in result.out.decode(), "rows of one file alone", result.out.decode())
+
+
+def test_compare_of_measured_rows(scratch):
+    done("bench", TINY, *SMALL, "--output", scratch / "a.jsonl")
+    rows = rows_of(scratch / "a.jsonl")
+    result = compare(scratch, rows, rows, "--json")
+    check(result.code == 0 and [line["verdict"] in ("same", "noisy") for line in result.json()] == [True] * 4, "a run is as fast as itself")
+
+
+def test_compare_refuses(scratch):
+    good = write_rows(scratch / "good.jsonl", [row_of(50, [1.0, 2.0])])
+    bad = scratch / "bad.jsonl"
+    check_fails("one file", tern("bench", "--compare", good), "A.jsonl and B.jsonl", code=2)
+    check_fails("no file", tern("bench", "--compare", good, scratch / "none.jsonl"), "none.jsonl")
+    check_fails("a folder", tern("bench", "--compare", good, scratch), "cannot be read")
+    for text, message in (("", "no row"), ('{"schema": ', "line 1"), ("[]\n", "schema"), ('{"schema": "tern-bench-9"}\n', "tern-bench-9"),
+                          (good.read_text() + "{}", "line 2")):
+        bad.write_text(text)
+        check_fails(f"a file of {text[-30:]!r}", tern("bench", "--compare", good, bad), "bad.jsonl", message)
+    odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
+    result = compare(scratch, [odd, {"schema": "tern-bench-1"}], [odd])
+    check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
+
+
+def test_usage():
+    for option, value in (("--chars", "0"), ("--chars", "5,"), ("--chars", "5,x"), ("--batch", "-1"), ("--batch", "1,,2"),
+                          ("--device", "cpu,,"), ("--dtype", ""), ("--iterations", "0")):
+        check_fails(f"{option} '{value}'", tern("bench", TINY, option, value), option, code=2)
+    check_fails("an option of another command", tern("bench", TINY, "--tokens", "5"), "--tokens", code=2)
+
+
+def test_interrupt(scratch):
+    path = scratch / "rows.jsonl"
+    process = subprocess.Popen([TERN, "bench", TINY, "--chars", "50", "--batch", "1", "--iterations", "100000", "--output", path],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    rows = rows_of(path)
+    check(process.returncode == 1 and b"interrupted" in err, "an interrupt ends the run", str(err))
+    check(len(rows) == 1 and rows[0]["status"] == "interrupted" and 0 < len(rows[0]["iterations_ms"]) < 100000, "and keeps the rows so far")
+
+
+if __name__ == "__main__":
+    sys.exit(main(globals()))

@@ -1,0 +1,243 @@
+/* unit_bench.c - the benchmark's arithmetic against values worked out by hand, its texts, and the costs of a program against an
+ * independent count.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bench/corpus.h"
+#include "bench/statistics.h"
+
+#define N_OF(array) (sizeof(array) / sizeof *(array))
+
+#define assert_near(value, wanted, bound) assert_true(fabs((value) - (wanted)) <= (bound))
+
+/* ---- Statistics ---- */
+
+static void test_quantile(void **state) {
+    (void)state;
+    const double one[] = {7}, four[] = {1, 2, 4, 8};
+    assert_near(tern__quantile(one, 1, 0.9), 7, 0);
+    assert_near(tern__quantile(four, 4, 0), 1, 0);
+    assert_near(tern__quantile(four, 4, 1), 8, 0);
+    assert_near(tern__quantile(four, 4, 0.5), 3, 1e-15);   /* rank 1.5: between 2 and 4 */
+    assert_near(tern__quantile(four, 4, 0.9), 6.8, 1e-12); /* rank 2.7: 4 + 0.7 * 4 */
+    assert_near(tern__quantile(four, 4, 0.1), 1.3, 1e-12); /* rank 0.3 */
+}
+
+static void test_median_ranks(void **state) {
+    /* n, the rank: of the binomial distribution's tables; 5 samples are too few, since 2 * 2^-5 > 0.05 */
+    static const size_t cases[][2] = {{1, 1}, {5, 1}, {6, 1}, {8, 1}, {9, 2}, {10, 2}, {20, 6}, {25, 8}, {50, 18}, {100, 40}};
+    (void)state;
+    for (size_t i = 0; i < N_OF(cases); i++) {
+        size_t low, high;
+        tern__median_ranks(cases[i][0], &low, &high);
+        assert_int_equal(low, cases[i][1]);
+        assert_int_equal(high, cases[i][0] + 1 - cases[i][1]);
+    }
+    size_t low, high;
+    tern__median_ranks(10000, &low, &high); /* the normal approximation: (10000 - 196) / 2 */
+    assert_int_equal(low, 4902);
+    assert_int_equal(high, 5099);
+}
+
+static void test_summary(void **state) {
+    (void)state;
+    const double samples[] = {5, 1, 4, 2, 3, 9, 8, 7, 6, 10};
+    tern_summary s;
+    assert_true(tern__summarize(&s, samples, N_OF(samples)));
+    assert_int_equal(s.n, 10);
+    assert_near(s.min, 1, 0);
+    assert_near(s.max, 10, 0);
+    assert_near(s.mean, 5.5, 1e-15);
+    assert_near(s.median, 5.5, 1e-15);
+    assert_near(s.p10, 1.9, 1e-12);
+    assert_near(s.p90, 9.1, 1e-12);
+    assert_near(s.p99, 9.91, 1e-12);
+    assert_near(s.sd, 3.0276503540974917, 1e-12); /* sqrt(82.5 / 9) */
+    assert_near(s.median_low, 2, 0);
+    assert_near(s.median_high, 9, 0);
+    assert_true(tern__summarize(&s, samples, 1));
+    assert_near(s.sd, 0, 0);
+    assert_near(s.median_low, 5, 0);
+}
+
+static void test_shift(void **state) {
+    (void)state;
+    /* a's rank sum is 1 + 2 + 4 + 5 + 8 = 20, so U = 20 - 15 = 5; of the C(11, 5) = 462 orders 1 + 1 + 2 + 3 + 5 + 7 = 19 have at most
+     * that: p = 38 / 462. U <= 3 has probability 7 / 462 <= 0.025, U <= 4 has 12 / 462: the interval goes from the 4th ratio to the 27th.
+     */
+    const double a[] = {5.1, 1.1, 2.3, 3.7, 2.9}, b[] = {7.2, 2.5, 8.1, 3.9, 4.4, 6.0};
+    tern_shift s;
+    assert_true(tern__shift_of(&s, a, N_OF(a), b, N_OF(b)));
+    assert_near(s.p, 38.0 / 462, 1e-12);
+    assert_near(s.ratio, (3.9 / 2.3 + 4.4 / 2.3) / 2, 1e-12);
+    assert_near(s.low, 2.5 / 2.9, 1e-12);
+    assert_near(s.high, 4.4 / 1.1, 1e-12);
+    /* Ties: U = 5, group sizes 3, 2 (of the 2s and 4s): variance 5 * 6 / 12 (12 - (24 + 6) / 110); z = (15 - 5 - 0.5) / 5.41... */
+    const double c[] = {1, 2, 2, 3, 5}, d[] = {2, 4, 4, 6, 7, 8};
+    assert_true(tern__shift_of(&s, c, N_OF(c), d, N_OF(d)));
+    assert_near(s.p, 0.07934368319771502, 1e-12); /* scipy.stats.mannwhitneyu, asymptotic */
+    assert_true(tern__shift_of(&s, a, N_OF(a), a, N_OF(a)));
+    assert_near(s.p, 1, 0);
+    assert_near(s.ratio, 1, 0.1);
+    assert_true(tern__shift_of(&s, a, 1, b, 1)); /* nothing to be said of one each */
+    assert_near(s.p, 1, 0);
+}
+
+/* Many samples, by the approximation: b is a tenth slower. */
+static void test_shift_of_many(void **state) {
+    enum { N = 5000 };
+    (void)state;
+    static double a[N], b[N];
+    for (int i = 0; i < N; i++) {
+        a[i] = 1 + (double)(i * 7919 % N) / N;
+        b[i] = 1.1 * (1 + (double)(i * 104729 % N) / N);
+    }
+    tern_shift s;
+    assert_true(tern__shift_of(&s, a, N, b, N));
+    assert_near(s.ratio, 1.1, 0.002);
+    assert_true(s.low < s.ratio && s.ratio < s.high && s.high - s.low < 0.03 && s.p < 1e-10);
+    assert_true(tern__shift_of(&s, a, N, a, N));
+    assert_near(s.p, 1, 1e-12);
+}
+
+static void test_holm(void **state) {
+    (void)state;
+    double p[] = {0.01, 0.04, 0.03, 0.005, 0.9};
+    assert_true(tern__adjust_holm(p, 5)); /* 0.005 * 5, 0.01 * 4, 0.03 * 3, max(0.09, 0.04 * 2), 0.9 */
+    const double wanted[] = {0.04, 0.09, 0.09, 0.025, 0.9};
+    for (size_t i = 0; i < 5; i++) assert_near(p[i], wanted[i], 1e-15);
+    double one = 0.3;
+    assert_true(tern__adjust_holm(&one, 1) && tern__adjust_holm(&one, 0));
+    assert_near(one, 0.3, 0);
+}
+
+/* ---- Texts ---- */
+
+static size_t count_chars(tern_text text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.bytes; i++) n += ((unsigned char)text.data[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static void test_corpus(void **state) {
+    enum { N = 300 };
+    static const size_t lengths[] = {1, 2, 50, 500, 3256, 10000};
+    (void)state;
+    tern_text texts[N], alone;
+    for (size_t l = 0; l < N_OF(lengths); l++) {
+        char *storage, *other;
+        const size_t n = lengths[l] > 1000 ? 3 : N;
+        assert_true(tern__corpus_cut(texts, &storage, n, lengths[l]));
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(count_chars(texts[i]), lengths[l]);
+            assert_true(((unsigned char)texts[i].data[0] & 0xC0) != 0x80); /* whole code points only */
+        }
+        assert_memory_equal(texts[0].data, "The night train to the coast", lengths[l] < 28 ? lengths[l] : 28);
+        assert_true(tern__corpus_cut(&alone, &other, 1, lengths[l])); /* a text does not depend on its company */
+        assert_int_equal(alone.bytes, texts[0].bytes);
+        assert_memory_equal(alone.data, texts[0].data, alone.bytes);
+        free(storage);
+        free(other);
+    }
+    char *storage;
+    assert_true(tern__corpus_cut(texts, &storage, 2, 50));
+    assert_true(memcmp(texts[0].data, texts[1].data, 50) != 0);
+    free(storage);
+    assert_false(tern__corpus_cut(texts, &storage, 2, SIZE_MAX / 2));
+}
+
+/* ---- Costs ---- */
+
+static tern_profile profile_of(const char *folder, size_t n_texts, size_t n_chars) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", TERN_TEST_DATA, folder);
+    tern_model *model;
+    tern_error err;
+    assert_int_equal(tern_model_load(&model, path, NULL, &err), TERN_OK);
+    tern_text texts[8];
+    char *storage;
+    tern_profile profile;
+    assert_true(tern__corpus_cut(texts, &storage, n_texts, n_chars));
+    assert_int_equal(tern_model_profile(&profile, model, texts, n_texts, NULL, &err), TERN_OK);
+    free(storage);
+    tern_model_free(model);
+    return profile;
+}
+
+static void test_profile(void **state) {
+    (void)state;
+    tern_profile profile = profile_of("golden/tiny/gelu-1-layer", 3, 40);
+    assert_int_equal(profile.n_texts, 3);
+    assert_true(profile.n_tokens > 3 && profile.longest <= profile.n_tokens && profile.n_tokens <= 3 * profile.longest);
+    double flops = 0, bytes = 0;
+    int64_t ns = 0;
+    for (size_t i = 0; i < profile.n_ops; i++) {
+        assert_true(profile.ops[i].rows == profile.n_tokens || profile.ops[i].rows == 3);
+        flops += profile.ops[i].flops;
+        bytes += profile.ops[i].bytes;
+        assert_true(profile.ops[i].ns >= -1);
+        ns += profile.ops[i].ns > 0 ? profile.ops[i].ns : 0;
+    }
+    assert_true(profile.ops[profile.n_ops - 1].ns >= 0); /* no time is left over */
+    assert_true(ns > 0);
+    assert_near(profile.flops, flops, 0);
+    assert_near(profile.bytes, bytes, 0);
+    assert_true(profile.packed_bytes > 0 && profile.workspace_bytes > 0);
+    tern_profile_free(&profile);
+    assert_null(profile.ops);
+}
+
+static void test_profile_refuses(void **state) {
+    (void)state;
+    tern_model *model;
+    tern_error err;
+    assert_int_equal(tern_model_load(&model, TERN_TEST_DATA "/golden/tiny/gelu-1-layer", NULL, &err), TERN_OK);
+    tern_profile profile;
+    assert_int_equal(tern_model_profile(&profile, model, NULL, 0, NULL, &err), TERN_E_ARGUMENT);
+    const tern_text bad = {"a\xff", 2};
+    assert_int_equal(tern_model_profile(&profile, model, &bad, 1, NULL, &err), TERN_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "text 0"));
+    assert_null(profile.ops);
+    tern_model_free(model);
+}
+
+/* The stages of a call are parts of it. */
+static void test_stage_times(void **state) {
+    (void)state;
+    tern_model *model;
+    tern_error err;
+    assert_int_equal(tern_model_load(&model, TERN_TEST_DATA "/golden/tiny/gelu-1-layer", NULL, &err), TERN_OK);
+    tern_text texts[8];
+    char *storage;
+    assert_true(tern__corpus_cut(texts, &storage, 8, 100));
+    float *vectors = malloc(8 * tern_model_embedding_size(model) * sizeof *vectors);
+    assert_non_null(vectors);
+    tern_stage_times times = {.tokenize_ns = -1};
+    tern_embed_options options = tern_embed_options_default();
+    options.max_batch_tokens = 1; /* a run for each text: their times are added */
+    options.times = &times;
+    assert_int_equal(tern_model_embed(model, texts, 8, &options, vectors, NULL, &err), TERN_OK);
+    assert_true(times.tokenize_ns > 0 && times.pack_ns > 0 && times.compute_ns > 0 && times.result_ns >= 0);
+    free(vectors);
+    free(storage);
+    tern_model_free(model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quantile),    cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_shift),       cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_corpus),      cmocka_unit_test(test_profile),       cmocka_unit_test(test_profile_refuses),
+        cmocka_unit_test(test_stage_times),
+    };
+    return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
+}
