@@ -341,10 +341,12 @@ static tern_status compile_into(tern_cpu_compiled *c, const char *dtype, tern_er
     const size_t n_nodes = (size_t)c->program->n_nodes;
     c->steps = tern__alloc_zero(n_nodes, sizeof *c->steps);
     c->phases = tern__alloc_zero(n_nodes, sizeof *c->phases);
+    c->phase_end_ns = tern__alloc_zero(n_nodes + 1, sizeof *c->phase_end_ns);
     c->needed = tern__alloc_zero(n_nodes, sizeof *c->needed);
     c->wanted = tern__alloc_zero((size_t)c->program->n_outputs, sizeof *c->wanted);
     c->slot_offsets = tern__alloc_zero((size_t)c->plan.n_slots, sizeof *c->slot_offsets);
-    if (c->steps == NULL || c->phases == NULL || c->needed == NULL || c->wanted == NULL || c->slot_offsets == NULL)
+    if (c->steps == NULL || c->phases == NULL || c->phase_end_ns == NULL || c->needed == NULL || c->wanted == NULL ||
+        c->slot_offsets == NULL)
         return TERN_FAIL_MEMORY(err, n_nodes * (sizeof *c->steps + sizeof *c->phases));
     make_phases(c);
     TERN_TRY(place_packed(c, err));
@@ -371,6 +373,7 @@ void tern__cpu_release(void *compiled) {
     tern__cpu_unfold(c);
     free(c->steps);
     free(c->phases);
+    free(c->phase_end_ns);
     free(c->packed);
     free(c->needed);
     free(c->wanted);
