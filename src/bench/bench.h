@@ -46,4 +46,11 @@ typedef struct tern_bench_grid {
  * errors   TERN_E_MEMORY only: what a model or a device refuses is in its rows */
 tern_status tern__bench_run_grid(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
 
+/* tern__bench_compare - print what changed from the rows of one file to those of another: a table, or with is_json a JSON object a row.
+ * percent    changes of less are called the same, however sure
+ * *is_worse  a row got slower, or fails and did not
+ * errors     TERN_E_IO, TERN_E_FORMAT  a file cannot be read or has a line that is no row     TERN_E_MEMORY */
+tern_status tern__bench_compare(const char *path_a, const char *path_b, double percent, FILE *out, bool is_json, bool *is_worse,
+                                tern_error *err);
+
 #endif

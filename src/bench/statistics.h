@@ -29,4 +29,21 @@ bool tern__summarize(tern_summary *out, const double *samples, size_t n);
  * 2 P(X < l) <= 0.05, X binomial(n, 1/2), and n + 1 - l; 1 and n when there is none. */
 void tern__median_ranks(size_t n, size_t *low, size_t *high);
 
+/* ---- Two groups of samples ---- */
+
+/* How far b is from a, without a word on how either is distributed. Times of a machine have long tails to one side, and now and then
+ * clusters; a t-test of means, or of their logarithms, would answer another question. */
+typedef struct tern_shift {
+    double ratio;     /* the median of b[j] / a[i] over all pairs (Hodges and Lehmann 1963): how many times a's time b takes */
+    double low, high; /* of its interval with at least 95 % confidence, by inverting the test */
+    double p;         /* two-sided, of the rank test of Mann and Whitney (1947): exact for up to 60 samples without ties, else by its normal
+                       * approximation with corrections for ties and continuity */
+} tern_shift;
+
+/* n_a and n_b at least 1, samples over 0. False when memory is short. */
+bool tern__shift_of(tern_shift *out, const double *a, size_t n_a, const double *b, size_t n_b);
+
+/* Holm's (1979) adjustment of n p-values for their number, in place: those below alpha then hold together with an error below alpha. */
+bool tern__adjust_holm(double *p, size_t n);
+
 #endif

@@ -14,8 +14,8 @@ enum { MAX_LIST = 64, MAX_BATCH = 4096, MAX_CHARS = 1 << 20 };
 
 typedef struct bench_command {
     const char *chars, *batches, *devices, *dtypes, *isa, *output;
-    int64_t iterations, warmup, threads;
-    int is_json;
+    int64_t iterations, warmup, threads, threshold;
+    int is_json, is_comparison;
     int64_t chars_list[MAX_LIST], batch_list[MAX_LIST];
     char *device_list[MAX_LIST], *dtype_list[MAX_LIST];
     char *words; /* that the lists of names point into */
@@ -115,9 +115,26 @@ static int read_lists(bench_command *command, tern_bench_grid *grid) {
     return code;
 }
 
+static int compare_files(const bench_command *command, const tern_cli_args *args) {
+    if (args->n_positional != 2)
+        return tern__cli_usage_error(&tern__cli_bench, "--compare needs two files of rows, A.jsonl and B.jsonl, not %zu",
+                                     args->n_positional);
+    bool is_worse = false;
+    tern_error err;
+    if (tern__bench_compare(args->positional[0], args->positional[1], (double)command->threshold, stdout, command->is_json != 0, &is_worse,
+                            &err) != TERN_OK)
+        return tern__cli_fail("%s", err.message);
+    return is_worse ? TERN_CLI_FAILED : TERN_CLI_DONE;
+}
+
 static int run_bench(int argc, char **argv) {
-    bench_command command = {
-        .chars = "50,100,200,500", .batches = "1,16,32", .devices = "cpu", .dtypes = "float32", .iterations = 10, .warmup = 3};
+    bench_command command = {.chars = "50,100,200,500",
+                             .batches = "1,16,32",
+                             .devices = "cpu",
+                             .dtypes = "float32",
+                             .iterations = 10,
+                             .warmup = 3,
+                             .threshold = 5};
     const tern_cli_option options[] = {
         {.name = "--chars", .value = "LIST", .help = "characters of a text (default 50,100,200,500)", .string = &command.chars},
         {.name = "--batch", .value = "LIST", .help = "texts in a batch, which is one run (default 1,16,32)", .string = &command.batches},
@@ -148,11 +165,21 @@ static int run_bench(int argc, char **argv) {
          .value = "FILE.jsonl",
          .help = "write a row for each configuration, with every sample",
          .string = &command.output},
-        {.name = "--json", .help = "print the rows instead of a table", .flag = &command.is_json, .flag_value = 1},
+        {.name = "--compare",
+         .help = "measure nothing: say what got slower or faster from the rows of A.jsonl to those of B.jsonl",
+         .flag = &command.is_comparison,
+         .flag_value = 1},
+        {.name = "--threshold",
+         .value = "PERCENT",
+         .help = "changes of less are called the same (default 5)",
+         .integer = &command.threshold,
+         .maximum = 1000},
+        {.name = "--json", .help = "print rows, or changes, as JSON instead of a table", .flag = &command.is_json, .flag_value = 1},
     };
     tern_cli_args args;
     int code = tern__cli_parse(&args, &tern__cli_bench, options, sizeof options / sizeof *options, argc, argv);
     if (code != TERN_CLI_GO_ON) return code;
+    if (command.is_comparison) return compare_files(&command, &args);
     tern_bench_grid grid = {.models = command.models,
                             .devices = command.device_list,
                             .dtypes = command.dtype_list,
@@ -176,7 +203,7 @@ static int run_bench(int argc, char **argv) {
 
 const tern_cli_command tern__cli_bench = {
     .name = "bench",
-    .arguments = "MODEL ... [options]",
+    .arguments = "MODEL ... [options]\n       tern bench --compare A.jsonl B.jsonl [--threshold PERCENT]",
     .summary = "how long models take, stage by stage",
     .description =
         "Measures the way from texts to vectors over a grid of text lengths and batches. Texts have exactly the number of characters "
@@ -185,8 +212,12 @@ const tern_cli_command tern__cli_bench = {
         "whether\n"
         "the machine was disturbed: such rows are marked as spoiled. Every vector of text 0 is compared with that of the scalar kernels. A "
         "row that\n"
-        "fails (out of memory, a device that is not there, a wrong vector) says so, and the others go on; the exit status then is 1.",
+        "fails (out of memory, a device that is not there, a wrong vector) says so, and the others go on; the exit status then is 1.\n\n"
+        "--compare tests each row by ranks (Mann and Whitney) over the iterations that nothing disturbed, adjusts for the number of rows, "
+        "and\n"
+        "tells the ratio of times with its 95 % interval. The exit status is 1 when a row got slower, or fails and did not.",
     .examples = "  tern bench bert-base-uncased --output rows.jsonl\n"
-                "  tern bench all-MiniLM-L6-v2 --chars 100,500 --batch 1,32 --iterations 30 --threads 1\n",
+                "  tern bench all-MiniLM-L6-v2 --chars 100,500 --batch 1,32 --iterations 30 --threads 1\n"
+                "  tern bench --compare before.jsonl after.jsonl\n",
     .run = run_bench,
 };

@@ -105,6 +105,92 @@ def test_wrong_vectors(scratch):
     check(result.code == 1 and row["status"] == "wrong" and "iterations_ms" not in row, "a wrong vector is no measurement", str(row))
 
 
+def row_of(chars, ms, probe_ms=1.0, status="ok"):
+    probes = [probe_ms] * len(ms) if np.isscalar(probe_ms) else list(probe_ms)
+    return {"schema": "tern-bench-1", "kind": "embed", "engine": "tern", "model": "m", "device": "cpu", "dtype": "float32", "threads": 2,
+            "chars": chars, "batch": 1, "status": status, "iterations_ms": list(ms), "probe_ms": probes, "quiet_probe_ms": min(probes),
+            "median_ms": float(np.median(ms))}
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def compare(scratch, a, b, *options):
+    return tern("bench", "--compare", write_rows(scratch / "a.jsonl", a), write_rows(scratch / "b.jsonl", b), *options)
+
+
+def test_compare_finds_what_is_there(scratch):
+    """12 rows of 20 iterations that scatter by 2 %, now and then far: 20 tries with a row a tenth slower, 20 with none."""
+    random = np.random.default_rng(6)
+
+    def run(slow_row):
+        rows = []
+        for i in range(12):
+            ms = 10 * (i + 1) * np.exp(0.02 * random.standard_normal(20)) * np.where(random.random(20) < 0.05, 1.5, 1)
+            rows.append(row_of(50 * (i + 1), ms * (1.1 if i == slow_row else 1)))
+        return rows
+
+    found = alarms = others = 0
+    for attempt in range(20):
+        result = compare(scratch, run(None), run(attempt % 12), "--json")
+        verdicts = [line["verdict"] for line in result.json()]
+        found += verdicts[attempt % 12] == "slower" and result.code == 1
+        others += sum(v != "same" for i, v in enumerate(verdicts) if i != attempt % 12)
+        result = compare(scratch, run(None), run(None), "--json")
+        alarms += result.code != 0
+    check(found == 20, "a slowdown of 10 % is found", f"{found} of 20")
+    check(alarms == 0 and others == 0, "and none where there is none", f"{alarms} alarms, {others} other rows")
+
+
+def test_compare(scratch):
+    ms = [10.0, 10.1, 10.2, 10.3, 10.4, 10.5, 10.6, 10.7]
+    slow = [1.2 * x for x in ms]
+    result = compare(scratch, [row_of(50, ms), row_of(100, ms)], [row_of(50, ms), row_of(100, slow)])
+    check(result.code == 1 and not result.err and "1 slower, 0 faster" in result.out.decode() and "1.200 [" in result.out.decode(),
+          "slower: exit 1", result.out.decode() + result.err)
+    result = compare(scratch, [row_of(50, slow)], [row_of(50, ms)], "--json")
+    line = result.json()[0]
+    check(result.code == 0 and line["verdict"] == "faster" and np.isclose(line["ratio"], 1 / 1.2, atol=0.01) and
+          line["ratio_low"] < line["ratio"] < line["ratio_high"] and np.isclose(line["p"], 2 / 12870), "faster: exit 0", str(line))
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow)], "--threshold", "25")
+    check(result.code == 0, "not beyond the threshold", result.out.decode())
+    # 4 of 8 iterations were disturbed, and slow for that: what is left is too little to tell, and never a slowdown
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow, probe_ms=[1, 2] * 4)], "--json")
+    check(result.code == 0 and result.json()[0]["verdict"] == "noisy" and result.json()[0]["n_b"] == 4, "disturbed iterations", str(result.out))
+    # All of B is disturbed, by the measure of A
+    result = compare(scratch, [row_of(50, ms)], [row_of(50, slow, probe_ms=2)], "--json")
+    check(result.json()[0]["verdict"] == "noisy", "a machine that is busy all the time", str(result.out))
+    failing = {**row_of(50, ms), "status": "out_of_memory"}
+    result = compare(scratch, [row_of(50, ms)], [failing])
+    check(result.code == 1 and "1 fail now" in result.out.decode(), "a row that fails now")
+    result = compare(scratch, [failing], [row_of(50, ms), row_of(99, ms)])
+    check(result.code == 0 and "0 only in A, 1 only in B" in result.out.decode(), "rows of one file alone", result.out.decode())
+
+
+def test_compare_of_measured_rows(scratch):
+    done("bench", TINY, *SMALL, "--output", scratch / "a.jsonl")
+    rows = rows_of(scratch / "a.jsonl")
+    result = compare(scratch, rows, rows, "--json")
+    check(result.code == 0 and [line["verdict"] in ("same", "noisy") for line in result.json()] == [True] * 4, "a run is as fast as itself")
+
+
+def test_compare_refuses(scratch):
+    good = write_rows(scratch / "good.jsonl", [row_of(50, [1.0, 2.0])])
+    bad = scratch / "bad.jsonl"
+    check_fails("one file", tern("bench", "--compare", good), "A.jsonl and B.jsonl", code=2)
+    check_fails("no file", tern("bench", "--compare", good, scratch / "none.jsonl"), "none.jsonl")
+    check_fails("a folder", tern("bench", "--compare", good, scratch), "cannot be read")
+    for text, message in (("", "no row"), ('{"schema": ', "line 1"), ("[]\n", "schema"), ('{"schema": "tern-bench-9"}\n', "tern-bench-9"),
+                          (good.read_text() + "{}", "line 2")):
+        bad.write_text(text)
+        check_fails(f"a file of {text[-30:]!r}", tern("bench", "--compare", good, bad), "bad.jsonl", message)
+    odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
+    result = compare(scratch, [odd, {"schema": "tern-bench-1"}], [odd])
+    check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
+
+
 def test_usage():
     for option, value in (("--chars", "0"), ("--chars", "5,"), ("--chars", "5,x"), ("--batch", "-1"), ("--batch", "1,,2"),
                           ("--device", "cpu,,"), ("--dtype", ""), ("--iterations", "0")):

@@ -69,6 +69,57 @@ static void test_summary(void **state) {
     assert_near(s.median_low, 5, 0);
 }
 
+static void test_shift(void **state) {
+    (void)state;
+    /* a's rank sum is 1 + 2 + 4 + 5 + 8 = 20, so U = 20 - 15 = 5; of the C(11, 5) = 462 orders 1 + 1 + 2 + 3 + 5 + 7 = 19 have at most
+     * that: p = 38 / 462. U <= 3 has probability 7 / 462 <= 0.025, U <= 4 has 12 / 462: the interval goes from the 4th ratio to the 27th.
+     */
+    const double a[] = {5.1, 1.1, 2.3, 3.7, 2.9}, b[] = {7.2, 2.5, 8.1, 3.9, 4.4, 6.0};
+    tern_shift s;
+    assert_true(tern__shift_of(&s, a, N_OF(a), b, N_OF(b)));
+    assert_near(s.p, 38.0 / 462, 1e-12);
+    assert_near(s.ratio, (3.9 / 2.3 + 4.4 / 2.3) / 2, 1e-12);
+    assert_near(s.low, 2.5 / 2.9, 1e-12);
+    assert_near(s.high, 4.4 / 1.1, 1e-12);
+    /* Ties: U = 5, group sizes 3, 2 (of the 2s and 4s): variance 5 * 6 / 12 (12 - (24 + 6) / 110); z = (15 - 5 - 0.5) / 5.41... */
+    const double c[] = {1, 2, 2, 3, 5}, d[] = {2, 4, 4, 6, 7, 8};
+    assert_true(tern__shift_of(&s, c, N_OF(c), d, N_OF(d)));
+    assert_near(s.p, 0.07934368319771502, 1e-12); /* scipy.stats.mannwhitneyu, asymptotic */
+    assert_true(tern__shift_of(&s, a, N_OF(a), a, N_OF(a)));
+    assert_near(s.p, 1, 0);
+    assert_near(s.ratio, 1, 0.1);
+    assert_true(tern__shift_of(&s, a, 1, b, 1)); /* nothing to be said of one each */
+    assert_near(s.p, 1, 0);
+}
+
+/* Many samples, by the approximation: b is a tenth slower. */
+static void test_shift_of_many(void **state) {
+    enum { N = 5000 };
+    (void)state;
+    static double a[N], b[N];
+    for (int i = 0; i < N; i++) {
+        a[i] = 1 + (double)(i * 7919 % N) / N;
+        b[i] = 1.1 * (1 + (double)(i * 104729 % N) / N);
+    }
+    tern_shift s;
+    assert_true(tern__shift_of(&s, a, N, b, N));
+    assert_near(s.ratio, 1.1, 0.002);
+    assert_true(s.low < s.ratio && s.ratio < s.high && s.high - s.low < 0.03 && s.p < 1e-10);
+    assert_true(tern__shift_of(&s, a, N, a, N));
+    assert_near(s.p, 1, 1e-12);
+}
+
+static void test_holm(void **state) {
+    (void)state;
+    double p[] = {0.01, 0.04, 0.03, 0.005, 0.9};
+    assert_true(tern__adjust_holm(p, 5)); /* 0.005 * 5, 0.01 * 4, 0.03 * 3, max(0.09, 0.04 * 2), 0.9 */
+    const double wanted[] = {0.04, 0.09, 0.09, 0.025, 0.9};
+    for (size_t i = 0; i < 5; i++) assert_near(p[i], wanted[i], 1e-15);
+    double one = 0.3;
+    assert_true(tern__adjust_holm(&one, 1) && tern__adjust_holm(&one, 0));
+    assert_near(one, 0.3, 0);
+}
+
 /* ---- Texts ---- */
 
 static size_t count_chars(tern_text text) {
@@ -183,8 +234,9 @@ static void test_stage_times(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantile),    cmocka_unit_test(test_median_ranks), cmocka_unit_test(test_summary),
-        cmocka_unit_test(test_corpus),      cmocka_unit_test(test_profile),      cmocka_unit_test(test_profile_refuses),
+        cmocka_unit_test(test_quantile),    cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_shift),       cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_corpus),      cmocka_unit_test(test_profile),       cmocka_unit_test(test_profile_refuses),
         cmocka_unit_test(test_stage_times),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);

@@ -1,0 +1,278 @@
+/* mlx_device.cpp - libtern_mlx: Apple's MLX as a device, over its C++ API (0.31 or later). mlx:gpu is Metal on a Mac and CUDA where MLX was
+ * built for it; mlx:cpu is MLX's own CPU backend. A computation is on one unit alone, never on the other in its place.
+ *
+ * MLX throws; no exception leaves this library. Its C++ ABI changes with every release, so a library of another version than the headers'
+ * is refused. Weights are mlx_weights.cpp's, a run's arrays mlx_graph.cpp's.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "device/mlx/mlx_device.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include <mlx/primitives.h>
+#include <unistd.h>
+
+namespace tern_mlx {
+namespace {
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+const char compiled_version[] = TEXT(MLX_VERSION_MAJOR) "." TEXT(MLX_VERSION_MINOR) "." TEXT(MLX_VERSION_PATCH);
+
+/* ---- Errors ---- */
+
+tern_status fail_as(const char *what, tern_error *err) {
+    const bool is_memory = std::strstr(what, "allocate") != nullptr || std::strstr(what, "out of memory") != nullptr;
+    return TERN_FAIL(err, is_memory ? TERN_E_MEMORY : TERN_E_DEVICE, "MLX: %.800s", what);
+}
+
+template <class Function> tern_status guarded(tern_error *err, Function function) noexcept {
+    try {
+        return function();
+    } catch (const std::bad_alloc &) { return TERN_FAIL(err, TERN_E_MEMORY, "mlx: out of memory"); } catch (const std::exception &e) {
+        return fail_as(e.what(), err);
+    } catch (...) { return TERN_FAIL(err, TERN_E_DEVICE, "MLX: an exception that says nothing"); }
+}
+
+tern_status check_version(tern_error *err) {
+    if (std::strcmp(mx::version(), compiled_version) == 0) return TERN_OK;
+    return TERN_FAIL(err, TERN_E_DEVICE, "libtern_mlx was built with MLX %s, and the libmlx found is %.60s: build it with that one",
+                     compiled_version, mx::version());
+}
+
+/* ---- Units ---- */
+
+std::string text_of(const mx::Device &unit, const char *key) {
+    const auto &info = mx::device_info(unit);
+    const auto found = info.find(key);
+    const std::string *text = found != info.end() ? std::get_if<std::string>(&found->second) : nullptr;
+    return text != nullptr ? *text : "";
+}
+
+size_t bytes_of(const mx::Device &unit, const char *key) {
+    const auto &info = mx::device_info(unit);
+    const auto found = info.find(key);
+    const size_t *bytes = found != info.end() ? std::get_if<size_t>(&found->second) : nullptr;
+    return bytes != nullptr ? *bytes : 0;
+}
+
+std::string backend_of(const mx::Device &unit) { return unit == mx::Device::cpu ? "cpu" : mx::metal::is_available() ? "metal" : "cuda"; }
+
+void describe(tern_device_info &info, const mx::Device &unit) {
+    const bool is_gpu = unit == mx::Device::gpu;
+    std::snprintf(info.name, sizeof info.name, "mlx:%s", is_gpu ? "gpu" : "cpu");
+    if (!mx::is_available(unit)) {
+        std::snprintf(info.reason, sizeof info.reason, "MLX %s has no GPU here: mlx:cpu is its CPU", compiled_version);
+        return;
+    }
+    info.is_present = true;
+    info.threads = is_gpu ? 0 : 1;
+    std::snprintf(info.isa, sizeof info.isa, "%s", backend_of(unit).c_str());
+    std::string memory;
+    const size_t total = std::max(bytes_of(unit, "memory_size"), bytes_of(unit, "total_memory"));
+    if (total > 0) memory = ", " + std::to_string(total / 1000000) + " MB";
+    std::snprintf(info.description, sizeof info.description, "MLX %s, %s, %s%s, limit %zu MB", compiled_version, info.isa,
+                  text_of(unit, "device_name").c_str(), memory.c_str(), mx::get_memory_limit() / 1000000);
+}
+
+size_t probe(tern_device_info *infos, size_t capacity) {
+    static const mx::Device::DeviceType units[] = {mx::Device::gpu, mx::Device::cpu};
+    tern_error err;
+    tern_status status = check_version(&err);
+    for (size_t i = 0; i < 2 && i < capacity && status == TERN_OK; i++) {
+        infos[i] = tern_device_info{};
+        status = guarded(&err, [&] {
+            describe(infos[i], mx::Device(units[i]));
+            return TERN_OK;
+        });
+    }
+    if (status == TERN_OK) return 2;
+    if (capacity == 0) return 1;
+    infos[0] = tern_device_info{};
+    std::snprintf(infos[0].name, sizeof infos[0].name, "mlx");
+    std::snprintf(infos[0].reason, sizeof infos[0].reason, "%.*s", (int)sizeof infos[0].reason - 1, err.message);
+    return 1;
+}
+
+/* Does MLX take a page of ours as its own? */
+bool can_wrap_pages() {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(page, page), std::free);
+    if (memory == nullptr) return false;
+    const mx::array wrapped(memory.get(), {(int32_t)page}, mx::uint8, [](void *) {});
+    return wrapped.data<uint8_t>() == memory.get();
+}
+
+#define CACHE_BYTES ((size_t)1 << 30) /* that MLX may keep of freed arrays */
+
+tern_status open_unit(void **out, const tern_device_options *options, tern_error *err) {
+    TERN_TRY(check_version(err));
+    const std::string unit_name = options->unit != nullptr ? options->unit : "gpu";
+    if (unit_name != "gpu" && unit_name != "cpu")
+        return TERN_FAIL(err, TERN_E_DEVICE, "device \"mlx:%.40s\": there are mlx:gpu and mlx:cpu", unit_name.c_str());
+    if (options->threads != 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "mlx: threads are MLX's own; leave the option out");
+    if (options->isa != nullptr) return TERN_FAIL(err, TERN_E_ARGUMENT, "mlx: there are no ISA levels; leave the option out");
+    const mx::Device unit(unit_name == "gpu" ? mx::Device::gpu : mx::Device::cpu);
+    if (!mx::is_available(unit))
+        return TERN_FAIL(err, TERN_E_DEVICE, "mlx:%s: MLX %s has no GPU here; mlx:cpu is its CPU", unit_name.c_str(), compiled_version);
+    mx::set_cache_limit(CACHE_BYTES);
+    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages()};
+    return TERN_OK;
+}
+
+tern_status open(void **out, const tern_device_options *options, tern_error *err) {
+    *out = nullptr;
+    return guarded(err, [&] { return open_unit(out, options, err); });
+}
+
+void close(void *opened) { delete static_cast<device *>(opened); }
+
+tern_device_properties properties(const void *opened) {
+    const device *d = static_cast<const device *>(opened);
+    return {.name = d->name.c_str(), .isa = d->isa.c_str(), .threads = d->unit == mx::Device::gpu ? 0 : 1};
+}
+
+bool supports(const void *, tern_op op) { return (unsigned)op < TERN_N_OPS && !tern__op_is_fused(op); }
+
+/* ---- Compiling ---- */
+
+struct dtype_choice {
+    const char *name;
+    mx::Dtype dtype;
+    quantization quantized;
+};
+
+std::optional<dtype_choice> find_dtype(const char *name) {
+    const dtype_choice choices[] = {
+        {"float32", mx::float32, {}},
+        {"float16", mx::float16, {}},
+        {"bfloat16", mx::bfloat16, {}},
+        {"affine8-g64", mx::float32, {"affine", 8, 64}},
+        {"affine8-g32", mx::float32, {"affine", 8, 32}},
+        {"affine4-g64", mx::float32, {"affine", 4, 64}},
+        {"affine4-g32", mx::float32, {"affine", 4, 32}},
+        {"mxfp4", mx::float32, {"mxfp4", 4, 32}},
+    };
+    for (const dtype_choice &choice : choices)
+        if (std::strcmp(choice.name, name) == 0) return choice;
+    return std::nullopt;
+}
+#define DTYPES "float32, float16, bfloat16, affine8-g64, affine8-g32, affine4-g64, affine4-g32, mxfp4"
+
+tern_status check_node(const tern_program *program, const tern_node *node, tern_error *err) {
+    if (!supports(nullptr, node->op)) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the op %s is not had", tern__op_name(node->op));
+    for (int32_t w = 0; w < node->n_weights; w++) {
+        if (node->weights[w] == TERN_NO_WEIGHT) continue;
+        const tern_weight *weight = &program->weights[node->weights[w]];
+        if (weight->data == nullptr) return TERN_FAIL(err, TERN_E_WEIGHTS, "mlx: the weight %s is not bound", weight->name);
+        if (weight->dtype != TERN_DTYPE_F64 && weight->dtype != TERN_DTYPE_F32 && weight->dtype != TERN_DTYPE_F16 &&
+            weight->dtype != TERN_DTYPE_BF16)
+            return TERN_FAIL(err, TERN_E_DTYPE, "mlx: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
+    }
+    const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ||
+                                 node->op == TERN_OP_DISENTANGLED_ATTENTION;
+    for (int32_t i = 0; i < node->n_inputs && is_of_sequences; i++)
+        if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
+            return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: %s of rows that are not tokens", tern__op_name(node->op));
+    return TERN_OK;
+}
+
+void free_plan(tern_plan *plan) {
+    tern__plan_free(plan);
+    delete plan;
+}
+
+tern_status compile_program(void **out, device *d, const tern_program *program, const char *dtype, tern_error *err) {
+    const std::optional<dtype_choice> choice = find_dtype(dtype);
+    if (!choice) return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": mlx has " DTYPES, dtype);
+    for (int32_t n = 0; n < program->n_nodes; n++) TERN_TRY(check_node(program, &program->nodes[n], err));
+    for (int32_t o = 0; o < program->n_outputs; o++)
+        if (tern__value(program, program->outputs[o].value)->is_integer)
+            return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the output %s is of integers", program->outputs[o].name);
+    std::unique_ptr<compiled> c(new compiled{d, program, choice->dtype, choice->quantized, {}, {}, 0, {new tern_plan{}, free_plan}});
+    TERN_TRY(tern__plan_make(c->plan.get(), program, err));
+    lay_out_weights(*c, mx::default_stream(d->unit));
+    *out = c.release();
+    return TERN_OK;
+}
+
+tern_status compile(void **out, void *opened, const tern_program *program, const char *dtype, tern_error *err) {
+    *out = nullptr;
+    return guarded(err, [&] { return compile_program(out, static_cast<device *>(opened), program, dtype, err); });
+}
+
+void release(void *program) { delete static_cast<compiled *>(program); }
+
+/* ---- Running ---- */
+
+tern_status run_batch(const compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
+    const mx::Stream stream = mx::default_stream(c.owner->unit);
+    std::vector<mx::array> results = build_graph(c, *batch, outputs, n_outputs, stream);
+    for (const mx::array &result : results)
+        if (!result.has_primitive() || result.primitive().device() != c.owner->unit)
+            return TERN_FAIL(err, TERN_E_DEVICE, "%s: an output is computed elsewhere", c.owner->name.c_str());
+    mx::eval(results);
+    for (size_t i = 0; i < n_outputs; i++) std::memcpy(outputs[i].data, results[i].data<float>(), results[i].nbytes());
+    return TERN_OK;
+}
+
+tern_status run(void *program, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
+    return guarded(err, [&] { return run_batch(*static_cast<compiled *>(program), batch, outputs, n_outputs, err); });
+}
+
+size_t packed_bytes(const void *program) { return static_cast<const compiled *>(program)->packed_bytes; }
+
+/* Scores of the largest group: they, and their softmax; of disentangled attention, also both tables' shares. */
+double score_bytes(const compiled &c, const std::vector<group> &groups) {
+    double most = 0;
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        const tern_node &node = c.program->nodes[n];
+        const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
+        if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
+        for (const group &g : groups)
+            most =
+                std::max(most, (is_disentangled ? 4.0 : 2.0) * (double)g.sequences.size() * node.attention.n_heads * g.length * g.length);
+    }
+    return most * (double)mx::size_of(c.dtype);
+}
+
+/* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
+tern_status workspace_of(const compiled &c, const tern_batch &batch, size_t *bytes, tern_error *err) {
+    const tern_rows rows = {.rows = {batch.n_tokens, batch.n_sequences, batch.n_picks}, .pairs = 0};
+    size_t activations;
+    const double scores = score_bytes(c, choose_groups(*c.owner, batch));
+    if (!tern__plan_bytes(c.plan.get(), &rows, &activations) || scores > 1e18 ||
+        !tern__size_add(activations / sizeof(float) * mx::size_of(c.dtype), (size_t)scores, bytes))
+        return TERN_FAIL(err, TERN_E_MEMORY, "%s: a batch of %lld tokens takes more than any memory", c.owner->name.c_str(),
+                         (long long)batch.n_tokens);
+    return TERN_OK;
+}
+
+tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t *bytes, tern_error *err) {
+    *bytes = 0;
+    return guarded(err, [&] { return workspace_of(*static_cast<const compiled *>(program), *batch, bytes, err); });
+}
+
+const tern_device_record record = {
+    .name = "mlx",
+    .probe = probe,
+    .open = open,
+    .close = close,
+    .properties = properties,
+    .supports = supports,
+    .compile = compile,
+    .release = release,
+    .run = run,
+    .packed_bytes = packed_bytes,
+    .workspace_bytes = workspace_bytes,
+};
+
+} // namespace
+} // namespace tern_mlx
+
+extern "C" TERN_API const tern_device_plugin_info *tern_device_plugin(void) {
+    static const tern_device_plugin_info info = {.contract = TERN_DEVICE_CONTRACT, .record = &tern_mlx::record};
+    return &info;
+}

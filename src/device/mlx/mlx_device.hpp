@@ -1,0 +1,82 @@
+/* mlx_device.hpp - what the files of the MLX device share: the opened device, a compiled program, one run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_MLX_MLX_DEVICE_HPP
+#define TERN_DEVICE_MLX_MLX_DEVICE_HPP
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mlx/mlx.h>
+
+extern "C" {
+#include "device/plugin.h"
+}
+
+namespace tern_mlx {
+
+namespace mx = mlx::core;
+
+struct device {
+    mx::Device unit;
+    std::string name; /* "mlx:gpu" */
+    std::string isa;  /* MLX's version and what it runs on */
+    bool can_wrap;    /* host memory becomes an array without a copy */
+};
+
+/* A linear's or an embedding's weight: as rows [out, in] of the dtype that computes, or quantized by MLX. */
+struct weight {
+    mx::array rows;
+    std::optional<mx::array> scales, biases; /* with scales `rows` is packed */
+};
+
+/* How linears' weights are held. */
+struct quantization {
+    std::string mode; /* MLX's: "affine", "mxfp4"; empty: not quantized */
+    int bits, group_size;
+};
+
+/* What a node computes from weights and positions alone. */
+struct tables {
+    std::optional<mx::array> cosines, sines; /* rope: [max_positions, head_dim / 2] */
+    std::optional<mx::array> by_distance;    /* relative bias: [2 reach + 1, n_heads]; disentangled: int32 rows of keys, queries */
+    std::optional<mx::array> keys, queries;  /* disentangled: [n_rows, width] */
+    std::vector<int32_t> rows;               /* disentangled: by_distance on the host */
+    int32_t reach = 0;
+};
+
+struct compiled {
+    const device *owner;
+    const tern_program *program;
+    mx::Dtype dtype;
+    quantization quantized;
+    std::vector<std::optional<weight>> weights;             /* [n_weights] */
+    std::vector<std::shared_ptr<const tables>> by_node;     /* [n_nodes] */
+    size_t packed_bytes;                                    /* of arrays that are not the mapped file */
+    std::unique_ptr<tern_plan, void (*)(tern_plan *)> plan; /* of the activations; tells the memory of a run */
+};
+
+/* Sequences that attention and pooling take at once, each padded to the longest. */
+struct group {
+    std::vector<int32_t> sequences;
+    int32_t length; /* of the longest */
+    bool is_padded; /* a shorter one is among them */
+};
+
+/* Groups of least cost: padding against the number of kernels. Lengths ascend from group to group; in each, sequences stay in order. */
+std::vector<group> choose_groups(const device &d, const tern_batch &batch);
+
+/* The arrays that compute the outputs asked for, float32 and dense; nothing is evaluated. */
+std::vector<mx::array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs,
+                                   mx::Stream s);
+
+/* Weights and tables of a program, evaluated. Throws. */
+void lay_out_weights(compiled &c, mx::Stream s);
+
+/* x [.., in] times transpose(w) [in, out], plus bias. */
+mx::array linear(const compiled &c, const mx::array &x, const weight &w, const weight *bias, mx::Stream s);
+
+} // namespace tern_mlx
+
+#endif

@@ -1,0 +1,186 @@
+/* mlx_weights.cpp - a program's weights as MLX arrays, and what is computed from weights alone.
+ *
+ * Where MLX takes host memory as its own (unified memory), a weight of the dtype that computes is the mapped checkpoint's pages, without
+ * a copy; others are converted. Quantized weights are MLX's, made here (mlx.core.quantize).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "device/mlx/mlx_device.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include <unistd.h>
+
+extern "C" {
+#include "base/half.h"
+}
+
+namespace tern_mlx {
+
+using mx::array;
+
+namespace {
+
+mx::Shape shape_of(const tern_weight &w) {
+    if (w.rank == 1) return {(int32_t)w.shape[0]};
+    return {(int32_t)w.shape[0], (int32_t)w.shape[1]};
+}
+
+size_t elements_of(const tern_weight &w) { return (size_t)w.shape[0] * (w.rank == 2 ? (size_t)w.shape[1] : 1); }
+
+mx::Dtype dtype_of(tern_dtype dtype) {
+    return dtype == TERN_DTYPE_F16 ? mx::float16 : dtype == TERN_DTYPE_BF16 ? mx::bfloat16 : mx::float32;
+}
+
+/* The pages that hold `w`, seen as its elements; the mapping outlives the array. */
+array wrap_pages(const tern_weight &w, mx::Stream s) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = tern_dtype_bytes(w.dtype), start = (size_t)w.data / page * page;
+    const size_t end = tern__align_up((size_t)w.data + elements_of(w) * bytes, page);
+    const array pages((void *)start, {(int32_t)((end - start) / bytes)}, dtype_of(w.dtype), [](void *) {});
+    mx::Strides strides = {1};
+    if (w.rank == 2) strides = {w.shape[1], 1};
+    return mx::as_strided(pages, shape_of(w), strides, ((size_t)w.data - start) / bytes, s);
+}
+
+array copy(const tern_weight &w) {
+    switch (w.dtype) {
+    case TERN_DTYPE_F32:
+        return array((const float *)w.data, shape_of(w), mx::float32);
+    case TERN_DTYPE_F16:
+        return array((const mx::float16_t *)w.data, shape_of(w), mx::float16);
+    case TERN_DTYPE_BF16:
+        return array((const mx::bfloat16_t *)w.data, shape_of(w), mx::bfloat16);
+    default: {
+        std::vector<float> narrow(elements_of(w));
+        tern__elements_to_f32(narrow.data(), w.data, w.dtype, 0, narrow.size());
+        return array(narrow.data(), shape_of(w), mx::float32);
+    }
+    }
+}
+
+array evaluated(array a) {
+    a.eval();
+    return a;
+}
+
+/* A linear's weight is quantized where its rows are whole groups. */
+bool is_to_quantize(const compiled &c, int32_t index) {
+    const tern_weight &w = c.program->weights[index];
+    if (c.quantized.mode.empty() || w.rank != 2 || w.shape[1] % c.quantized.group_size != 0) return false;
+    bool is_linear = false;
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        const tern_node &node = c.program->nodes[n];
+        if (node.n_weights == 0 || node.weights[0] != index) continue;
+        if (node.op != TERN_OP_LINEAR) return false;
+        is_linear = true;
+    }
+    return is_linear;
+}
+
+void lay_out(compiled &c, int32_t index, mx::Stream s) {
+    const tern_weight &w = c.program->weights[index];
+    const bool is_wrapped = c.owner->can_wrap && w.dtype != TERN_DTYPE_F64;
+    const array mapped = is_wrapped ? wrap_pages(w, s) : copy(w);
+    if (is_to_quantize(c, index)) {
+        std::vector<array> parts =
+            mx::quantize(mx::astype(mapped, c.dtype, s), c.quantized.group_size, c.quantized.bits, c.quantized.mode, std::nullopt, s);
+        mx::eval(parts);
+        for (const array &part : parts) c.packed_bytes += part.nbytes();
+        c.weights[(size_t)index] = weight{parts[0], parts[1], parts.size() > 2 ? std::optional(parts[2]) : std::nullopt};
+        return;
+    }
+    const array rows = evaluated(mx::astype(mapped, c.dtype, s));
+    if (!is_wrapped || dtype_of(w.dtype) != c.dtype) c.packed_bytes += rows.nbytes();
+    c.weights[(size_t)index] = weight{rows, std::nullopt, std::nullopt};
+}
+
+/* ---- Tables ---- */
+
+bool has_bias(const tern_node &node) { return node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.n_buckets > 0; }
+
+bool has_same_tables(const tern_node &a, const tern_node &b) {
+    if (a.op != b.op) return false;
+    if (a.op == TERN_OP_ROPE)
+        return a.rope.head_dim == b.rope.head_dim && a.rope.theta == b.rope.theta && a.rope.max_positions == b.rope.max_positions;
+    return has_bias(a) && has_bias(b) && a.weights[0] == b.weights[0] && a.attention.n_buckets == b.attention.n_buckets &&
+           a.attention.max_distance == b.attention.max_distance;
+}
+
+array table_of(compiled &c, const std::vector<float> &elements, mx::Shape shape, mx::Stream s) {
+    const array table = evaluated(mx::astype(array(elements.data(), shape, mx::float32), c.dtype, s));
+    c.packed_bytes += table.nbytes();
+    return table;
+}
+
+/* Angles are rounded as Hugging Face rounds them. */
+void fill_angles(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
+    const int32_t half = node.rope.head_dim / 2, n = node.rope.max_positions;
+    std::vector<float> cosines, sines;
+    for (int32_t position = 0; position < n; position++)
+        for (int32_t i = 0; i < half; i++) {
+            const float angle = (float)position * tern__rope_frequency(node.rope.theta, i, node.rope.head_dim);
+            cosines.push_back(std::cos(angle));
+            sines.push_back(std::sin(angle));
+        }
+    t.cosines = table_of(c, cosines, {n, half}, s);
+    t.sines = table_of(c, sines, {n, half}, s);
+}
+
+void fill_bias(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
+    const tern_weight &w = c.program->weights[node.weights[0]];
+    const int32_t n_heads = node.attention.n_heads;
+    std::vector<float> by_distance;
+    t.reach = node.attention.max_distance;
+    for (int32_t distance = -t.reach; distance <= t.reach; distance++) {
+        const int32_t bucket = tern__relative_bucket(distance, node.attention.n_buckets, node.attention.max_distance);
+        for (int32_t head = 0; head < n_heads; head++)
+            by_distance.push_back(tern__element_to_f32(w.data, w.dtype, (size_t)bucket * (size_t)n_heads + (size_t)head));
+    }
+    t.by_distance = table_of(c, by_distance, {2 * t.reach + 1, n_heads}, s);
+}
+
+/* Keys and queries of the table of distances; its rows' numbers are at their ends beyond 4 max_distance. */
+void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
+    const auto given = [&](int w) { return node.weights[w] != TERN_NO_WEIGHT ? &*c.weights[(size_t)node.weights[w]] : nullptr; };
+    array rows = given(0)->rows;
+    if (given(1) != nullptr) rows = mx::fast::layer_norm(rows, given(1)->rows, given(2)->rows, node.attention.eps, s);
+    if (given(3) != nullptr) t.keys = evaluated(linear(c, rows, *given(3), given(4), s));
+    if (given(5) != nullptr) t.queries = evaluated(linear(c, rows, *given(5), given(6), s));
+    c.packed_bytes += (t.keys ? t.keys->nbytes() : 0) + (t.queries ? t.queries->nbytes() : 0);
+    t.reach = 4 * node.attention.max_distance;
+    for (int32_t distance = -t.reach; distance <= t.reach; distance++)
+        t.rows.push_back(tern__log_bucket(distance, node.attention.n_buckets, node.attention.max_distance, rows.shape(0)));
+    t.by_distance = array(t.rows.begin(), {(int32_t)t.rows.size()}, mx::int32);
+}
+
+std::shared_ptr<const tables> tables_of(compiled &c, int32_t n, mx::Stream s) {
+    const tern_node &node = c.program->nodes[n];
+    for (int32_t m = 0; m < n; m++)
+        if (has_same_tables(c.program->nodes[m], node)) return c.by_node[(size_t)m];
+    auto t = std::make_shared<tables>();
+    if (node.op == TERN_OP_ROPE) fill_angles(*t, c, node, s);
+    else if (has_bias(node)) fill_bias(*t, c, node, s);
+    else if (node.op == TERN_OP_DISENTANGLED_ATTENTION) fill_disentangled(*t, c, node, s);
+    else return nullptr;
+    return t;
+}
+
+} // namespace
+
+array linear(const compiled &c, const array &x, const weight &w, const weight *bias, mx::Stream s) {
+    if (w.scales) {
+        const array y =
+            mx::quantized_matmul(x, w.rows, *w.scales, w.biases, true, c.quantized.group_size, c.quantized.bits, c.quantized.mode, s);
+        return bias != nullptr ? mx::add(y, bias->rows, s) : y;
+    }
+    const array turned = mx::transpose(w.rows, s);
+    return bias != nullptr ? mx::addmm(bias->rows, x, turned, 1.0f, 1.0f, s) : mx::matmul(x, turned, s);
+}
+
+void lay_out_weights(compiled &c, mx::Stream s) {
+    c.weights.resize((size_t)c.program->n_weights);
+    for (int32_t w = 0; w < c.program->n_weights; w++) lay_out(c, w, s);
+    for (int32_t n = 0; n < c.program->n_nodes; n++) c.by_node.push_back(tables_of(c, n, s));
+}
+
+} // namespace tern_mlx
