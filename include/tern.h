@@ -418,6 +418,7 @@ typedef struct tern_op_profile {
     int64_t rows;                /* of its output */
     int64_t in_width, out_width; /* columns of its first input and of its output */
     double flops, bytes;         /* floating-point operations, and bytes that must move at least: the formulas of docs/OPS.md, float32 */
+    double weight_bytes;         /* of the bytes, those that are weights */
     int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in that of the next op that has one */
 } tern_op_profile;
 
