@@ -641,11 +641,15 @@ TERN_API tern_status tern_hub_pull(char **folder, const char *repo_id, const ter
 
 /* tern_checkpoint_init - write a folder with config.json, model.safetensors and a tokenizer for any config of a known model_type, its
  * weights drawn as Hugging Face initialises them (normal of initializer_range, norms 1, biases 0). The same bytes for the same seed on
- * any machine.
- * config_path  a config.json
- * folder       created if it is not there
- * errors       TERN_E_IO  cannot be written, or it already holds a checkpoint */
-TERN_API tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err);
+ * any machine. The tokenizer is of the kind that the model's checkpoints have (WordPiece, byte-level BPE or Unigram) and has vocab_size
+ * tokens, which are special ones, characters and strings of letters in alphabetical order: no published vocabulary.
+ * config  the path of a config.json, or one of the built-in names, each with the settings that its publisher gives: "bert-base-uncased",
+ *         "bert-large-uncased", "roberta-base", "xlm-roberta-base", "distilbert-base-uncased", "albert-base-v2",
+ *         "sentence-transformers/all-MiniLM-L6-v2" (its encoder), "google/electra-base-discriminator", "microsoft/mpnet-base",
+ *         "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"     (a file of such a name: "./roberta-base")
+ * folder  created if it is not there
+ * errors  TERN_E_IO  cannot be written, or it already holds a checkpoint; no such file and no such name */
+TERN_API tern_status tern_checkpoint_init(const char *config, uint64_t seed, const char *folder, tern_error *err);
 
 #ifdef __cplusplus
 }
