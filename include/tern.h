@@ -160,7 +160,11 @@ typedef struct tern_text {
 /* A tokenizer as a checkpoint folder has it. Read-only after load: many threads may encode with one. */
 typedef struct tern_tokenizer tern_tokenizer;
 
-/* tern_tokenizer_load - from a folder with tokenizer.json, or else with vocab.txt and (optionally) tokenizer_config.json.
+/* tern_tokenizer_load - from a folder with tokenizer.json, or else from the files that Hugging Face's transformers makes the same tokenizer
+ * of: vocab.txt; vocab.json and merges.txt; or a SentencePiece model (sentencepiece.bpe.model, spiece.model, spm.model, tokenizer.model). What
+ * they are for say "tokenizer_class" in tokenizer_config.json and "model_type" in config.json; special_tokens_map.json and
+ * added_tokens.json are read as transformers reads them. docs/ARCHITECTURE.md lists the classes. A sentence-transformers folder may have
+ * all this in the folder of its first module.
  * errors   TERN_E_IO  none of the files is there     TERN_E_FORMAT  broken     TERN_E_UNSUPPORTED  names the component */
 TERN_API tern_status tern_tokenizer_load(tern_tokenizer **out, const char *folder, tern_error *err);
 TERN_API void tern_tokenizer_free(tern_tokenizer *tokenizer);
@@ -414,6 +418,7 @@ typedef struct tern_op_profile {
     int64_t rows;                /* of its output */
     int64_t in_width, out_width; /* columns of its first input and of its output */
     double flops, bytes;         /* floating-point operations, and bytes that must move at least: the formulas of docs/OPS.md, float32 */
+    double weight_bytes;         /* of the bytes, those that are weights */
     int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in that of the next op that has one */
 } tern_op_profile;
 

@@ -66,22 +66,29 @@ static double weight_bytes_of(const tern_program *program, const tern_node *node
     return bytes;
 }
 
-tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *batch) {
+static tern_cost cost_with(const tern_program *program, const tern_node *node, const tern_rows *batch, double weight_bytes) {
     const tern_value_info *output = tern__value(program, node->output);
     const tern_value_info *input = node->n_inputs > 0 ? tern__value(program, node->inputs[0]) : output;
     const double rows = (double)batch->rows[output->space], input_rows = (double)batch->rows[input->space];
     const double in = input->width, out = output->width, pairs = (double)batch->pairs;
-    const double weight_bytes = weight_bytes_of(program, node);
     const bool is_attention = node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
     const double n_heads = is_attention ? node->attention.n_heads : 0;
     const double table_rows = node->op == TERN_OP_DISENTANGLED_ATTENTION ? (double)program->weights[node->weights[0]].shape[0] : 0;
     switch (node->op) {
-#define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula) \
-    case TERN_OP_##ENUM: return (tern_cost){(double)(flops), (double)(bytes)};
+#define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula)                                                                \
+    case TERN_OP_##ENUM:                                                                                                                   \
+        return (tern_cost){(double)(flops), (double)(bytes), 0};
 #include "program/ops.def"
 #undef TERN_OP
-    case TERN_N_OPS: break;
+    case TERN_N_OPS:
+        break;
     }
     (void)rows, (void)input_rows, (void)in, (void)pairs, (void)weight_bytes, (void)n_heads, (void)table_rows;
-    return (tern_cost){0, 0};
+    return (tern_cost){0};
+}
+
+tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *batch) {
+    tern_cost cost = cost_with(program, node, batch, weight_bytes_of(program, node));
+    cost.weight_bytes = cost.bytes - cost_with(program, node, batch, 0).bytes;
+    return cost;
 }

@@ -195,7 +195,7 @@ typedef struct tern_rows {
     int64_t pairs; /* sum over sequences of tokens squared */
 } tern_rows;
 
-typedef struct tern_cost { double flops, bytes; } tern_cost;
+typedef struct tern_cost { double flops, bytes, weight_bytes; } tern_cost; /* weight_bytes: of the bytes, those that are weights */
 tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *rows);
 
 /* ---- Fusing (fuse.c): core ops become the fused ops that the device wants. Values that are outputs stay.

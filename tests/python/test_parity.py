@@ -2,7 +2,8 @@
 """test_parity.py - `tern forward` and `tern embed` against the golden files of transformers and sentence-transformers, layer by layer,
 at every ISA level of this machine and with 1 and 2 threads; and that a text's vector has the same bits whatever it is batched with.
 
-Environment: TERN_COMMAND (default build/release/tern), TERN_TEST_MODEL (default models/all-MiniLM-L6-v2).
+Environment: TERN_COMMAND (default build/release/tern), TERN_TEST_MODEL (default models/all-MiniLM-L6-v2); TERN_TEST_DEVICE and
+TERN_TEST_DTYPE, to compare another device than the CPU ("cuda:0", "bfloat16"; dtype by default float32).
 The last line is "N passed, M failed". scripts/golden.py wrote the files. SPDX-License-Identifier: Apache-2.0
 """
 import json
@@ -25,6 +26,11 @@ BOUND = 2e-5
 EMBEDDING_BOUND = 2e-6  # of unit vectors, whose components are about 0.05
 LEVELS = ("scalar", "avx2", "avx512")
 BATCH = 16
+DEVICE = os.environ.get("TERN_TEST_DEVICE", "cpu")
+DTYPE = os.environ.get("TERN_TEST_DTYPE", "float32")
+# Of other dtypes, relative to the largest element: 11 and 8 bits, whose errors add up over layers.
+if DTYPE != "float32":
+    BOUND, EMBEDDING_BOUND = {"tf32": (5e-3, 1e-3), "float16": (5e-3, 1e-3), "bfloat16": (4e-2, 8e-3)}[DTYPE]
 
 counts = {"passed": 0, "failed": 0}
 
@@ -35,14 +41,22 @@ def check(ok, what):
 
 
 def tern(*arguments, stdin=None):
+    if DEVICE != "cpu" and arguments[0] in ("forward", "embed"):
+        arguments = (arguments[0], "--device", DEVICE, "--dtype", DTYPE, *arguments[1:])
     result = subprocess.run([TERN, *map(str, arguments)], input=stdin, capture_output=True, timeout=600)
     if result.returncode != 0:
         raise RuntimeError(f"tern {' '.join(map(str, arguments))[:200]}: exit {result.returncode}: {result.stderr.decode()[:1000]}")
     return result.stdout
 
 
+def run_options(level, threads):
+    return ("--isa", level, "--threads", threads) if DEVICE == "cpu" else ()
+
+
 def levels_here():
-    """The ISA levels that this processor can run: those up to the one that `tern info` names."""
+    """The ISA levels that this processor can run: those up to the one that `tern info` names. Another device has its dtype."""
+    if DEVICE != "cpu":
+        return [f"{DEVICE} {DTYPE}"]
     best = json.loads(tern("info", MODEL, "--json"))["isa"]
     if best not in LEVELS:
         return [best]
@@ -57,10 +71,12 @@ def forward(folder, inputs, scratch, *options):
 
 
 def difference(a, b):
-    """Largest absolute difference; infinite when shapes differ or a value is not finite."""
+    """Largest absolute difference; infinite when shapes differ or a value is not finite. Of dtypes other than float32 it is relative to the
+    largest element."""
     if a.shape != b.shape or a.dtype != np.float32 or not np.isfinite(a).all():
         return float("inf")
-    return float(np.abs(a.astype(np.float64) - b).max(initial=0))
+    largest = 1.0 if DTYPE == "float32" else max(1.0, float(np.abs(b).max(initial=0)))
+    return float(np.abs(a.astype(np.float64) - b).max(initial=0)) / largest
 
 
 def first_different(ladder):
@@ -76,7 +92,7 @@ def layer_order(name):
 
 def check_tiny(folder, level, threads, scratch):
     inputs, expected = load_file(folder / "inputs.safetensors"), load_file(folder / "outputs.safetensors")
-    found = forward(folder, inputs, scratch, "--hidden-states", "--isa", level, "--threads", threads)
+    found = forward(folder, inputs, scratch, "--hidden-states", *run_options(level, threads))
     if set(found) != set(expected):
         check(False, f"tiny {folder.name}, {level}, {threads} threads: outputs {sorted(found)}, not {sorted(expected)}")
         return 0.0
@@ -92,7 +108,7 @@ def check_tiny(folder, level, threads, scratch):
 def check_head(folder, level, threads, scratch):
     """Every output that the file has; tern gives the hidden states beside."""
     inputs, expected = load_file(folder / "inputs.safetensors"), load_file(folder / "outputs.safetensors")
-    found = forward(folder, inputs, scratch, "--isa", level, "--threads", threads)
+    found = forward(folder, inputs, scratch, *run_options(level, threads))
     missing = sorted(set(expected) - set(found))
     worst = max(difference(found[name], expected[name]) for name in expected) if not missing else float("inf")
     check(worst <= BOUND, f"head {folder.name}, {level}, {threads} threads: {worst:.2e}{f'; without {missing}' if missing else ''}")
@@ -130,7 +146,7 @@ def check_minilm_rows(data, numbers, level, threads, scratch):
     ordered = sorted(numbers, key=lambda i: len(data.sequences[i]))
     for at in range(0, len(ordered), BATCH):
         group = ordered[at : at + BATCH]
-        out = forward(MODEL, data.batch(group), scratch, "--isa", level, "--threads", threads)["last_hidden_state"]
+        out = forward(MODEL, data.batch(group), scratch, *run_options(level, threads))["last_hidden_state"]
         for row, i in enumerate(group):
             known = data.known[i]
             d = difference(out[row, data.position[known]], data.golden["rows"][known])
@@ -143,7 +159,7 @@ def check_minilm_rows(data, numbers, level, threads, scratch):
 def check_minilm_layers(data, level, threads, scratch):
     numbers = data.golden["layer_sequence"]
     batch = data.batch(numbers)
-    out = forward(MODEL, batch, scratch, "--hidden-states", "--isa", level, "--threads", threads)
+    out = forward(MODEL, batch, scratch, "--hidden-states", *run_options(level, threads))
     names = sorted((n for n in data.golden if n.startswith("hidden_states.")), key=layer_order)
     kept = batch["attention_mask"] == 1
     ladder = [(n, difference(out[n][kept], data.golden[n])) for n in names]
@@ -167,7 +183,7 @@ def embed_json(texts, *options):
 def check_embeddings(data, numbers, level, threads, scratch):
     texts = [data.texts[i] for i in numbers]
     expected = data.golden["embeddings"][numbers]
-    found = embed_npy(texts, scratch, "--isa", level, "--threads", threads)
+    found = embed_npy(texts, scratch, *run_options(level, threads))
     d = difference(found, expected)
     check(d <= EMBEDDING_BOUND, f"MiniLM embeddings, {len(texts)} texts to .npy, {level}, {threads} threads: {d:.2e}")
     return d
@@ -191,13 +207,13 @@ def check_same_bits(data, level, scratch):
     numbers = sorted(rng.sample([i for i in range(len(data.texts)) if data.golden["n_tokens"][i] <= 64], 58))
     numbers += [int(i) for i in np.argsort(data.golden["n_tokens"], kind="stable")[-6:]]
     texts = [data.texts[i] for i in numbers]
-    together = embed_npy(texts, scratch, "--isa", level, "--threads", 1)
-    alone = np.concatenate([embed_npy([t], scratch, "--isa", level, "--threads", 1 + i % 2) for i, t in enumerate(texts)])
+    together = embed_npy(texts, scratch, *run_options(level, 1))
+    alone = np.concatenate([embed_npy([t], scratch, *run_options(level, 1 + i % 2)) for i, t in enumerate(texts)])
     check(alone.tobytes() == together.tobytes(), f"same bits, {level}: {len(texts)} texts alone (1 and 2 threads in turn) and together")
     for threads in (1, 2):
         for size in (64, 7):
             order = rng.sample(range(len(texts)), len(texts))
-            parts = [embed_npy([texts[i] for i in order[at : at + size]], scratch, "--isa", level, "--threads", threads)
+            parts = [embed_npy([texts[i] for i in order[at : at + size]], scratch, *run_options(level, threads))
                      for at in range(0, len(order), size)]
             rows = np.empty_like(together)
             rows[order] = np.concatenate(parts)
@@ -225,7 +241,7 @@ def main():
         for level in levels:
             sequences = some if level == "scalar" else everything
             texts = [i for i in sequences if i < len(data.texts)]
-            for threads in (1, 2):
+            for threads in (1, 2) if DEVICE == "cpu" else (1,):
                 for case in sorted(p for p in (GOLDEN / "tiny").iterdir() if p.is_dir()):
                     worst["tiny"] = max(worst["tiny"], guarded(check_tiny, case, level, threads, scratch))
                 for case in sorted(p for p in (GOLDEN / "heads").iterdir() if threads == 1):

@@ -371,25 +371,38 @@ static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
     tern__tasks_wait(tasks);
 }
 
-/* The time of a phase is that of its last node. */
-static int64_t note_time(const cpu_run *run, const tern_cpu_phase *phase, int64_t start_ns) {
+/* A thread that the system holds up may come here long after the others did the phase and those after it: the first to come tells when it
+ * was over. */
+static void note_end(const cpu_run *run, int32_t phase) {
+    _Atomic int64_t *end_ns = &run->compiled->phase_end_ns[phase];
     const int64_t now_ns = tern__clock_ns();
-    int32_t last = phase->first;
-    for (int32_t n = phase->first; n < phase->end; n++) {
-        const tern_op op = run->compiled->program->nodes[n].op;
-        if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
-        run->batch->node_ns[n] = -1;
-        last = n;
+    int64_t noted_ns = atomic_load_explicit(end_ns, memory_order_relaxed);
+    while (now_ns < noted_ns &&
+           !atomic_compare_exchange_weak_explicit(end_ns, &noted_ns, now_ns, memory_order_relaxed, memory_order_relaxed)) {}
+}
+
+/* The time of a phase is that of its last node. */
+static void tell_times(const cpu_run *run) {
+    int64_t start_ns = run->compiled->phase_end_ns[run->compiled->n_phases];
+    for (int32_t p = 0; p < run->compiled->n_phases; p++) {
+        const tern_cpu_phase *phase = &run->compiled->phases[p];
+        if (!has_work(run, phase)) continue;
+        int32_t last = phase->first;
+        for (int32_t n = phase->first; n < phase->end; n++) {
+            const tern_op op = run->compiled->program->nodes[n].op;
+            if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
+            run->batch->node_ns[n] = -1;
+            last = n;
+        }
+        run->batch->node_ns[last] = run->compiled->phase_end_ns[p] - start_ns;
+        start_ns = run->compiled->phase_end_ns[p];
     }
-    run->batch->node_ns[last] = now_ns - start_ns;
-    return now_ns;
 }
 
 static void run_region(void *argument, int thread) {
     const cpu_run *run = argument;
     const tern_cpu_compiled *c = run->compiled;
-    const bool is_timed = run->batch->node_ns != NULL && thread == 0;
-    int64_t start_ns = is_timed ? tern__clock_ns() : 0;
+    if (run->batch->node_ns != NULL) note_end(run, c->n_phases);
     tern_tasks tasks = tern__tasks_begin(c->device->pool, thread);
     for (int32_t p = 0; p < c->n_phases; p++) {
         const tern_cpu_phase *phase = &c->phases[p];
@@ -399,7 +412,7 @@ static void run_region(void *argument, int thread) {
         else run_attention_phase(run, phase, &tasks);
         tern__tasks_wait(&tasks);
         if (phase->kind != TERN_CPU_ROWS && is_output(run, &c->program->nodes[phase->first])) run_copy_phase(run, phase, &tasks);
-        if (is_timed) start_ns = note_time(run, phase, start_ns);
+        if (run->batch->node_ns != NULL) note_end(run, p);
     }
 }
 
@@ -437,6 +450,8 @@ tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_ru
     prepare(&run);
     mark_needed(&run);
     tern__cpu_pack_needed(c);
+    for (int32_t p = 0; p <= c->n_phases && batch->node_ns != NULL; p++) c->phase_end_ns[p] = INT64_MAX;
     tern__thread_pool_run(c->device->pool, run_region, &run);
+    if (batch->node_ns != NULL) tell_times(&run);
     return TERN_OK;
 }
