@@ -160,7 +160,11 @@ typedef struct tern_text {
 /* A tokenizer as a checkpoint folder has it. Read-only after load: many threads may encode with one. */
 typedef struct tern_tokenizer tern_tokenizer;
 
-/* tern_tokenizer_load - from a folder with tokenizer.json, or else with vocab.txt and (optionally) tokenizer_config.json.
+/* tern_tokenizer_load - from a folder with tokenizer.json, or else from the files that Hugging Face's transformers makes the same tokenizer
+ * of: vocab.txt; vocab.json and merges.txt; or a SentencePiece model (sentencepiece.bpe.model, spiece.model, spm.model, tokenizer.model). What
+ * they are for say "tokenizer_class" in tokenizer_config.json and "model_type" in config.json; special_tokens_map.json and
+ * added_tokens.json are read as transformers reads them. docs/ARCHITECTURE.md lists the classes. A sentence-transformers folder may have
+ * all this in the folder of its first module.
  * errors   TERN_E_IO  none of the files is there     TERN_E_FORMAT  broken     TERN_E_UNSUPPORTED  names the component */
 TERN_API tern_status tern_tokenizer_load(tern_tokenizer **out, const char *folder, tern_error *err);
 TERN_API void tern_tokenizer_free(tern_tokenizer *tokenizer);
@@ -639,11 +643,15 @@ TERN_API tern_status tern_hub_pull(char **folder, const char *repo_id, const ter
 
 /* tern_checkpoint_init - write a folder with config.json, model.safetensors and a tokenizer for any config of a known model_type, its
  * weights drawn as Hugging Face initialises them (normal of initializer_range, norms 1, biases 0). The same bytes for the same seed on
- * any machine.
- * config_path  a config.json
- * folder       created if it is not there
- * errors       TERN_E_IO  cannot be written, or it already holds a checkpoint */
-TERN_API tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err);
+ * any machine. The tokenizer is of the kind that the model's checkpoints have (WordPiece, byte-level BPE or Unigram) and has vocab_size
+ * tokens, which are special ones, characters and strings of letters in alphabetical order: no published vocabulary.
+ * config  the path of a config.json, or one of the built-in names, each with the settings that its publisher gives: "bert-base-uncased",
+ *         "bert-large-uncased", "roberta-base", "xlm-roberta-base", "distilbert-base-uncased", "albert-base-v2",
+ *         "sentence-transformers/all-MiniLM-L6-v2" (its encoder), "google/electra-base-discriminator", "microsoft/mpnet-base",
+ *         "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"     (a file of such a name: "./roberta-base")
+ * folder  created if it is not there
+ * errors  TERN_E_IO  cannot be written, or it already holds a checkpoint; no such file and no such name */
+TERN_API tern_status tern_checkpoint_init(const char *config, uint64_t seed, const char *folder, tern_error *err);
 
 #ifdef __cplusplus
 }

@@ -12,13 +12,17 @@
 
 /* ---- The config ---- */
 
+tern_status tern__config_find_arch(const tern_arch **arch, const tern_arch_class **arch_class, const json_t *config, const char *path,
+                                   tern_error *err) {
+    const char *model_type = json_string_value(json_object_get(config, "model_type"));
+    if (model_type == NULL) return TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
+    return tern__arch_find(arch, arch_class, model_type, err);
+}
+
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
                               tern_error *err) {
     TERN_TRY(tern__json_load(config, path, err));
-    const char *model_type = json_string_value(json_object_get(*config, "model_type"));
-    tern_status status;
-    if (model_type == NULL) status = TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
-    else status = tern__arch_find(arch, arch_class, model_type, err);
+    const tern_status status = tern__config_find_arch(arch, arch_class, *config, path, err);
     if (status != TERN_OK) {
         json_decref(*config);
         *config = NULL;

@@ -84,6 +84,10 @@ void tern__folder_close(tern_folder *folder);
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
                               tern_error *err);
 
+/* The arch of a config, which `path` names in errors. */
+tern_status tern__config_find_arch(const tern_arch **arch, const tern_arch_class **arch_class, const json_t *config, const char *path,
+                                   tern_error *err);
+
 /* special_tokens.c: the ids of the folder's tokenizer, which is loaded. */
 tern_status tern__special_tokens_read(tern_model *model, const char *folder, tern_error *err);
 
@@ -148,5 +152,15 @@ void tern__rows_clear(tern_rows_builder *rows);
 
 /* Run under the model's lock. */
 tern_status tern__model_run(tern_model *model, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
+
+/* ---- Random checkpoints ---- */
+
+/* builtin_config.c: a copy of the config of that name. NULL when it is a file's path; fails when it is neither. */
+tern_status tern__builtin_config_load(json_t **out, const char *name, tern_error *err);
+/* random_tokenizer.c: tokenizer.json and tokenizer_config.json, to be freed with free(); NULL when memory was short. vocab_size: at least
+ * TERN_RANDOM_TOKENIZER_MIN. has_types: the second text of a pair has type 1. */
+#define TERN_RANDOM_TOKENIZER_MIN 5
+char *tern__random_tokenizer(const tern_arch_tokenizer *kind, const json_t *config, int64_t vocab_size, bool has_types);
+char *tern__random_tokenizer_config(const tern_arch_tokenizer *kind, int64_t max_tokens, bool has_types);
 
 #endif
