@@ -11,7 +11,7 @@ enum { NARROW = 16, BUCKETS = 256, MAX_DISTANCE = 512 };
 
 /* ---- Which ops, and their shapes ---- */
 
-typedef enum width { HIDDEN, INTERMEDIATE, THREE_HIDDEN } width;
+typedef enum width { HIDDEN, INTERMEDIATE, TWO_HIDDEN, THREE_HIDDEN } width;
 
 static const struct {
     tern_op op;
@@ -28,10 +28,13 @@ static const struct {
               {TERN_OP_SILU, INTERMEDIATE, INTERMEDIATE},
               {TERN_OP_SIGMOID, INTERMEDIATE, INTERMEDIATE},
               {TERN_OP_TANH, HIDDEN, HIDDEN},
+              {TERN_OP_LOG1P, INTERMEDIATE, INTERMEDIATE},
+              {TERN_OP_SCALE, HIDDEN, HIDDEN},
               {TERN_OP_ROPE, HIDDEN, HIDDEN},
               {TERN_OP_SCALED_DOT_PRODUCT_ATTENTION, HIDDEN, HIDDEN},
               {TERN_OP_DISENTANGLED_ATTENTION, HIDDEN, HIDDEN},
               {TERN_OP_POOL, HIDDEN, HIDDEN},
+              {TERN_OP_CONCAT, HIDDEN, TWO_HIDDEN},
               {TERN_OP_TAKE, HIDDEN, HIDDEN},
               {TERN_OP_NORMALIZE, HIDDEN, HIDDEN},
               {TERN_OP_LINEAR_CONCAT, HIDDEN, THREE_HIDDEN},
@@ -41,7 +44,7 @@ static const struct {
 _Static_assert(sizeof shapes / sizeof *shapes == TERN_N_OPS - 2, "every op but input and slice, which compute nothing");
 
 size_t tern__op_cases(tern_op_case cases[TERN_N_OPS], const char *shape, int64_t hidden, int64_t intermediate, int64_t heads) {
-    const int64_t widths[] = {hidden, intermediate, 3 * hidden};
+    const int64_t widths[] = {hidden, intermediate, 2 * hidden, 3 * hidden};
     const size_t n = sizeof shapes / sizeof *shapes;
     for (size_t i = 0; i < n; i++)
         cases[i] =
@@ -83,6 +86,12 @@ static tern_value apply(tern_program *p, const tern_op_case *c, tern_value narro
         return tern__add(p, x, source(p, narrow, c->in, "other"));
     case TERN_OP_MULTIPLY:
         return tern__multiply(p, x, source(p, narrow, c->in, "other"));
+    case TERN_OP_CONCAT:
+        return tern__concat(p, x, source(p, narrow, c->in, "other"));
+    case TERN_OP_SCALE:
+        return tern__scale(p, x, 1, 0, "scale");
+    case TERN_OP_LOG1P: /* takes nothing below 0 */
+        return tern__activation(p, tern__activation(p, x, TERN_OP_RELU), c->op);
     case TERN_OP_LAYER_NORM:
         return tern__layer_norm(p, x, EPS, "norm");
     case TERN_OP_ADD_LAYER_NORM:

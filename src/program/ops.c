@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+
 static const char *const op_names[TERN_N_OPS] = {
 #define TERN_OP(ENUM, name, ...) #name,
 #include "program/ops.def"
@@ -22,6 +24,18 @@ bool tern__op_is_fused(tern_op op) {
 #undef TERN_OP
     };
     return (unsigned)op < TERN_N_OPS && kinds[op] == FUSED;
+}
+
+const char *tern__pool_name(tern_pool pool) {
+    static const char *const names[TERN_N_POOLS] = {"cls", "mean", "max", "sum", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+    return (unsigned)pool < TERN_N_POOLS ? names[pool] : "unknown pooling";
+}
+
+float tern__scale_factor(const tern_program *program, const tern_node *node) {
+    const tern_weight *weight = &program->weights[node->weights[0]];
+    float sum = 0;
+    for (int64_t i = 0; i < weight->shape[0]; i++) sum += tern__element_to_f32(weight->data, weight->dtype, (size_t)i);
+    return tern__element_to_f32(weight->data, weight->dtype, (size_t)node->element) / sum;
 }
 
 int32_t tern__program_find_output(const tern_program *program, const char *name) {

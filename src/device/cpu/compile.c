@@ -150,7 +150,7 @@ static bool is_same_rope(const tern_node *a, const tern_node *b) {
 /* The first node that packs the same weights in the same way: n itself unless layers share weights. */
 static int32_t find_packed(const tern_program *program, int32_t n) {
     const tern_node *node = &program->nodes[n];
-    if (node->op == TERN_OP_DISENTANGLED_ATTENTION) return n;
+    if (node->op == TERN_OP_DISENTANGLED_ATTENTION || node->op == TERN_OP_SCALE) return n;
     for (int32_t m = 0; m < n && (node->n_weights > 0 || node->op == TERN_OP_ROPE); m++) {
         const tern_node *other = &program->nodes[m];
         if (is_same_rope(node, other)) return m;
@@ -174,6 +174,7 @@ static bool place_weights(tern_cpu_compiled *c, size_t *total) {
             step->is_shared = true;
             continue;
         }
+        if (node->op == TERN_OP_SCALE) step->factor = tern__scale_factor(c->program, node);
         size_t floats;
         if (!packed_floats(c, node, &step->n_panels, &floats)) return false;
         if (c->packed != NULL && is_linear(node->op)) {

@@ -21,6 +21,7 @@ typedef struct tern_cpu_step {
     const float
         *weight;   /* norms: [width]; rope: [max_positions][head_dim], cosines before sines; a relative bias: [n_heads][2 reach + 1] */
     int32_t reach; /* of a relative bias: distances beyond have the last one's */
+    float factor;  /* scale */
     size_t n_panels;
     bool is_shared; /* an earlier step packs them */
     bool is_packed; /* heads are packed when they are first asked for; until then they have addresses, and no memory */

@@ -177,9 +177,21 @@ static void embed_rows(const cpu_run *run, const tern_node *node, row_view y, si
 static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
     const int64_t *start = run->batch->row_start;
-    for (size_t s = first; s < end; s++)
-        run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width,
-                           node->pool);
+    for (size_t s = first; s < end; s++) {
+        const size_t n_rows = (size_t)(start[s + 1] - start[s]), n_prompt = node->skips_prompt ? (size_t)run->batch->n_prompt_rows : 0;
+        size_t n_before = n_prompt < n_rows ? n_prompt : n_rows;
+        if (n_before == n_rows && node->pool == TERN_POOL_CLS) n_before = 0;
+        run->kernels->pool(y.data + s * y.ld, x.data + ((size_t)start[s] + n_before) * x.ld, x.ld, n_rows - n_before, y.width, node->pool,
+                           n_before);
+    }
+}
+
+static void concat_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
+    const row_view a = view_of(run, node->inputs[0]), b = view_of(run, node->inputs[1]);
+    for (size_t r = first; r < end; r++) {
+        memcpy(y.data + r * y.ld, a.data + r * a.ld, a.width * sizeof(float));
+        memcpy(y.data + r * y.ld + a.width, b.data + r * b.ld, b.width * sizeof(float));
+    }
 }
 
 static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
@@ -209,6 +221,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         pool_sequences(run, node, y, first, end);
         return;
     }
+    if (node->op == TERN_OP_CONCAT) {
+        concat_rows(run, node, y, first, end);
+        return;
+    }
     if (node->op == TERN_OP_TAKE) {
         take_rows(run, node, y, first, end);
         return;
@@ -225,6 +241,7 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         if (node->op == TERN_OP_LAYER_NORM) run->kernels->layer_norm(to, x, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_ADD_LAYER_NORM) run->kernels->layer_norm(to, to, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_NORMALIZE) run->kernels->normalize(to, x, y.width);
+        else if (node->op == TERN_OP_SCALE) run->kernels->scale(to, x, y.width, step->factor);
         else if (node->op == TERN_OP_MULTIPLY) run->kernels->multiply(to, x, b.data + r * b.ld, y.width);
         else if (node->op != TERN_OP_ADD) run->kernels->activation(to, x, y.width, node->op);
     }
