@@ -279,6 +279,14 @@ def test_usage():
     check_fails("an option of another command", tern("bench", TINY, "--tokens", "5"), "--tokens", code=2)
 
 
+def test_models_without_a_name(scratch):
+    """Where no random checkpoint can be kept, there is none."""
+    away = {"HF_HUB_CACHE": str(scratch / "hub"), "PATH": "/nonexistent"}
+    check_fails("no folder for them", tern("bench", env=away), "XDG_CACHE_HOME", "bert-base-uncased")
+    (scratch / "file").write_text("")
+    check_fails("a file in the way", tern("bench", env={**away, "XDG_CACHE_HOME": str(scratch / "file")}), "file/tern")
+
+
 def test_interrupt(scratch):
     path = scratch / "rows.jsonl"
     process = subprocess.Popen([TERN, "bench", TINY, "--chars", "50", "--batch", "1", "--iterations", "100000", "--output", path],
