@@ -1,0 +1,47 @@
+/* launch.cuh - kernels that start while the one before them still runs (programmatic dependent launch, compute capability 9.0): each begins
+ * with begin(), behind which everything that earlier kernels wrote is there; what comes before it may only read weights.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_CUDA_LAUNCH_CUH
+#define TERN_DEVICE_CUDA_LAUNCH_CUH
+
+#include <cuda_runtime.h>
+
+/* The next kernel may start as soon as all blocks of this one have come here. */
+static __device__ __forceinline__ void allow_next() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/* Wait until the kernels before this one are done. */
+static __device__ __forceinline__ void await_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+static __device__ __forceinline__ void begin() {
+    allow_next();
+    await_previous();
+}
+
+/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
+template <typename... Parameters, typename... Arguments>
+static cudaError_t launch_early(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                Arguments... arguments) {
+    int device = 0, major = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (error != cudaSuccess) return error;
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = major >= 9 ? 1 : 0;
+    return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+}
+
+#endif
