@@ -4,6 +4,7 @@
 #define TERN_DEVICE_CUDA_ACTIVATIONS_CUH
 
 #include "device/cuda/kernels.h"
+#include "device/cuda/launch.cuh"
 
 /* expm1 keeps it right to 3 u, which tanhf is not. */
 static __device__ __forceinline__ float tanh_of(float x) {

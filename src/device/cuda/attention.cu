@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/elements.cuh"
-#include "device/cuda/launch.cuh"
 
 #define QUERIES 4 /* of a warp */
 #define WARPS   (TERN_CUDA_TILE / QUERIES)
@@ -56,7 +55,7 @@ static __device__ float distance_score(const tern_cuda_attention &a, int head, i
 
 /* COLUMNS: head_dim in steps of 32. */
 template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THREADS) attention_kernel(const tern_cuda_attention a) {
-    extern __shared__ float4 shared[];
+    DYNAMIC_SHARED(shared);
     begin();
     const tern_cuda_tile tile = a.tiles[blockIdx.x];
     if (tile.sequence < 0) return;
@@ -134,13 +133,8 @@ template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THRE
 }
 
 template <typename T, int COLUMNS> static cudaError_t launch(cudaStream_t stream, const tern_cuda_attention *a) {
-    const size_t bytes = shared_bytes(a->head_dim);
-    if (bytes > 48 * 1024) {
-        const cudaError_t error =
-            cudaFuncSetAttribute(attention_kernel<T, COLUMNS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-        if (error != cudaSuccess) return error;
-    }
-    return launch_early(stream, attention_kernel<T, COLUMNS>, dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS, bytes, *a);
+    return launch_early(stream, attention_kernel<T, COLUMNS>, dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS,
+                        shared_bytes(a->head_dim), *a);
 }
 
 template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_attention *a) {

@@ -6,7 +6,6 @@
  * result are float32 in registers; weights are rounded to the storage type for the second product (Dao 2023, arXiv:2307.08691).
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "device/cuda/launch.cuh"
 #include "device/cuda/mma.cuh"
 
 #define WARPS   4

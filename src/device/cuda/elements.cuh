@@ -7,6 +7,7 @@
 #include <cuda_fp16.h>
 
 #include "device/cuda/kernels.h"
+#include "device/cuda/launch.cuh"
 
 typedef __half f16;
 typedef __nv_bfloat16 bf16;

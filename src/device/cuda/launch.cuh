@@ -6,6 +6,9 @@
 
 #include <cuda_runtime.h>
 
+/* Shared memory of the size that the launch says. */
+#define DYNAMIC_SHARED(name) extern __shared__ float4 name[]
+
 /* The next kernel may start as soon as all blocks of this one have come here. */
 static __device__ __forceinline__ void allow_next() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -30,6 +33,8 @@ static cudaError_t launch_early(cudaStream_t stream, void (*kernel)(Parameters..
     int device = 0, major = 0;
     cudaError_t error = cudaGetDevice(&device);
     if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (error == cudaSuccess && shared > 48 * 1024)
+        error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (error != cudaSuccess) return error;
     cudaLaunchAttribute early = {};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
 #include "device/cuda/elements.cuh"
-#include "device/cuda/launch.cuh"
 
 #define THREADS 128
 #define WARPS   (THREADS / 32)
@@ -19,27 +18,30 @@ static bool is_vector(tern_cuda_rows rows, tern_cuda_shape shape) {
 
 template <typename T, typename S>
 static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t start, int64_t n, int32_t columns) {
+    begin();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     const int64_t at = start + i;
     to[at / columns * ld + at % columns] = from_float<T>((float)from[i]);
 }
 
+template <typename T, typename S>
+static cudaError_t convert(cudaStream_t stream, tern_cuda_rows to, const void *from, int64_t start, int64_t n, int32_t columns) {
+    return launch_early(stream, convert_kernel<T, S>, blocks_of(n, 256), 256, 0, (T *)to.data, to.ld, (const S *)from, start, n, columns);
+}
+
 template <typename T>
-static cudaError_t convert(cudaStream_t stream, tern_cuda_rows to, const void *from, tern_dtype dtype, int64_t start, int64_t n,
-                           int32_t columns) {
-    const unsigned blocks = blocks_of(n, 256);
-    T *t = (T *)to.data;
-    if (dtype == TERN_DTYPE_F64) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const double *)from, start, n, columns);
-    else if (dtype == TERN_DTYPE_F16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const f16 *)from, start, n, columns);
-    else if (dtype == TERN_DTYPE_BF16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const bf16 *)from, start, n, columns);
-    else convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const float *)from, start, n, columns);
-    return cudaGetLastError();
+static cudaError_t convert_from(cudaStream_t stream, tern_cuda_rows to, const void *from, tern_dtype dtype, int64_t start, int64_t n,
+                                int32_t columns) {
+    if (dtype == TERN_DTYPE_F64) return convert<T, double>(stream, to, from, start, n, columns);
+    if (dtype == TERN_DTYPE_F16) return convert<T, f16>(stream, to, from, start, n, columns);
+    if (dtype == TERN_DTYPE_BF16) return convert<T, bf16>(stream, to, from, start, n, columns);
+    return convert<T, float>(stream, to, from, start, n, columns);
 }
 
 cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda_type type, const void *from, tern_dtype dtype,
                                int64_t start, int64_t n, int32_t columns) {
-#define CALL(T) convert<T>(stream, to, from, dtype, start, n, columns)
+#define CALL(T) convert_from<T>(stream, to, from, dtype, start, n, columns)
     TERN_CUDA_RETURN_FOR_TYPE(type, CALL);
 #undef CALL
 }

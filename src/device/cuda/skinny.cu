@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
-#include "device/cuda/launch.cuh"
 #include "device/cuda/mma.cuh"
 
 #define WARPS    8
@@ -16,17 +15,6 @@
 #define MAX_ROWS 64
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-
-static __device__ __forceinline__ uint4 load_16(const void *from, bool valid) {
-    return valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
-}
-/* Weights are read once and never written while the kernel runs. */
-static __device__ __forceinline__ uint4 load_weight(const void *from) {
-    uint4 r;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(from));
-    return r;
-}
-static __device__ __forceinline__ void prefetch(const void *from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
 /* M: of 16 rows, N: of 8 outputs, AHEAD: steps whose weights are loaded in advance. */
 template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__ void multiply(const tern_cuda_product &p, float *parts) {
