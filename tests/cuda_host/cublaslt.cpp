@@ -21,7 +21,9 @@ struct matrix {
 
 float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
     const size_t i = row + column * (size_t)m.ld;
-    return m.type == CUDA_R_32F ? ((const float *)data)[i] : m.type == CUDA_R_16F ? to_float(((const f16 *)data)[i]) : to_float(((const bf16 *)data)[i]);
+    return m.type == CUDA_R_32F   ? ((const float *)data)[i]
+           : m.type == CUDA_R_16F ? to_float(((const f16 *)data)[i])
+                                  : to_float(((const bf16 *)data)[i]);
 }
 void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value) {
     const size_t i = row + column * (size_t)m.ld;
@@ -60,7 +62,8 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
     delete (operation *)desc;
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes) {
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value,
+                                              size_t bytes) {
     operation *o = (operation *)desc;
     if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) memcpy(&o->transposes_a, value, bytes);
     else if (attribute == CUBLASLT_MATMUL_DESC_EPILOGUE) memcpy(&o->epilogue, value, bytes);
@@ -84,7 +87,8 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
     delete (int *)preference;
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *, size_t) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *,
+                                                    size_t) {
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
@@ -96,12 +100,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *, const void *a, cublasLtMatrixLayout_t a_layout,
-                              const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c, cublasLtMatrixLayout_t c_layout,
-                              void *d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t stream) {
+                              const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
+                              cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *,
+                              void *, size_t, cudaStream_t stream) {
     const operation o = *(const operation *)desc;
-    const matrix ma = *(const matrix *)a_layout, mb = *(const matrix *)b_layout, mc = *(const matrix *)c_layout, md = *(const matrix *)d_layout;
+    const matrix ma = *(const matrix *)a_layout, mb = *(const matrix *)b_layout, mc = *(const matrix *)c_layout,
+                 md = *(const matrix *)d_layout;
     const float scale = *(const float *)beta;
-    if (o.transposes_a != CUBLAS_OP_T || ma.rows != mb.rows || ma.columns != md.rows || mb.columns != md.columns) return CUBLAS_STATUS_INVALID_VALUE;
+    if (o.transposes_a != CUBLAS_OP_T || ma.rows != mb.rows || ma.columns != md.rows || mb.columns != md.columns)
+        return CUBLAS_STATUS_INVALID_VALUE;
     const cudaError_t error = host_submit(stream, [=] {
         for (uint64_t column = 0; column < md.columns; column++)
             for (uint64_t row = 0; row < md.rows; row++) {

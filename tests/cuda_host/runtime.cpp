@@ -26,7 +26,14 @@ struct CUgraphExec_st {
     std::vector<std::function<void()>> work;
 };
 
-static host_state state = {/* n_devices */ 1, /* driver */ 13000, /* capability */ 90, /* memory */ (size_t)1 << 32, 0, 0, -1, 0};
+static host_state state = {/* n_devices */ 1,
+                           /* driver */ 13000,
+                           /* capability */ 90,
+                           /* memory */ (size_t)1 << 32,
+                           0,
+                           0,
+                           -1,
+                           0};
 static std::map<void *, size_t> allocations;
 static cudaError_t last_error;
 
@@ -71,10 +78,10 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 }
 cudaError_t cudaSetDevice(int) { return fault(cudaSuccess); }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor           ? state.capability / 10
-             : attribute == cudaDevAttrComputeCapabilityMinor         ? state.capability % 10
-             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin   ? 227 << 10
-                                                                      : 0;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor         ? state.capability / 10
+             : attribute == cudaDevAttrComputeCapabilityMinor       ? state.capability % 10
+             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
+                                                                    : 0;
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int) {

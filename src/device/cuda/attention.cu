@@ -56,7 +56,6 @@ static __device__ float distance_score(const tern_cuda_attention &a, int head, i
 /* COLUMNS: head_dim in steps of 32. */
 template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THREADS) attention_kernel(const tern_cuda_attention a) {
     DYNAMIC_SHARED(shared);
-    begin();
     const tern_cuda_tile tile = a.tiles[blockIdx.x];
     if (tile.sequence < 0) return;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y, stride = stride_of(a.head_dim);
@@ -133,8 +132,8 @@ template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THRE
 }
 
 template <typename T, int COLUMNS> static cudaError_t launch(cudaStream_t stream, const tern_cuda_attention *a) {
-    return launch_early(stream, attention_kernel<T, COLUMNS>, dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS,
-                        shared_bytes(a->head_dim), *a);
+    return launch_kernel(stream, attention_kernel<T, COLUMNS>, dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS,
+                         shared_bytes(a->head_dim), *a);
 }
 
 template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_attention *a) {

@@ -180,17 +180,16 @@ template <typename T, int D> static __device__ __forceinline__ void attend(const
 template <typename T, int D> static __global__ void __launch_bounds__(THREADS) attention_mma_kernel(const tern_cuda_attention a) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) T keys[KEYS * (D + 8)], values[KEYS * (D + 8)];
-    begin();
     attend<T, D>(a, keys, values);
 #endif
 }
 
 template <typename T> static cudaError_t launch(cudaStream_t stream, const tern_cuda_attention *a) {
     const dim3 grid((unsigned)a->n_tiles, (unsigned)a->n_heads);
-    if (a->head_dim <= 32) return launch_early(stream, attention_mma_kernel<T, 32>, grid, THREADS, 0, *a);
-    if (a->head_dim <= 64) return launch_early(stream, attention_mma_kernel<T, 64>, grid, THREADS, 0, *a);
-    if (a->head_dim <= 96) return launch_early(stream, attention_mma_kernel<T, 96>, grid, THREADS, 0, *a);
-    return launch_early(stream, attention_mma_kernel<T, 128>, grid, THREADS, 0, *a);
+    if (a->head_dim <= 32) return launch_kernel(stream, attention_mma_kernel<T, 32>, grid, THREADS, 0, *a);
+    if (a->head_dim <= 64) return launch_kernel(stream, attention_mma_kernel<T, 64>, grid, THREADS, 0, *a);
+    if (a->head_dim <= 96) return launch_kernel(stream, attention_mma_kernel<T, 96>, grid, THREADS, 0, *a);
+    return launch_kernel(stream, attention_mma_kernel<T, 128>, grid, THREADS, 0, *a);
 }
 
 bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int capability) {

@@ -1,5 +1,4 @@
-/* launch.cuh - kernels that start while the one before them still runs (programmatic dependent launch, compute capability 9.0): each begins
- * with begin(), behind which everything that earlier kernels wrote is there; what comes before it may only read weights.
+/* launch.cuh - how kernels are launched. tests/cuda_host has another such file, which runs them on the host.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_CUDA_LAUNCH_CUH
 #define TERN_DEVICE_CUDA_LAUNCH_CUH
@@ -9,44 +8,16 @@
 /* Shared memory of the size that the launch says. */
 #define DYNAMIC_SHARED(name) extern __shared__ float4 name[]
 
-/* The next kernel may start as soon as all blocks of this one have come here. */
-static __device__ __forceinline__ void allow_next() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-#endif
-}
-/* Wait until the kernels before this one are done. */
-static __device__ __forceinline__ void await_previous() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-static __device__ __forceinline__ void begin() {
-    allow_next();
-    await_previous();
-}
-
-/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
+/* kernel<<<grid, block, shared, stream>>>(arguments...) */
 template <typename... Parameters, typename... Arguments>
-static cudaError_t launch_early(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                                Arguments... arguments) {
-    int device = 0, major = 0;
-    cudaError_t error = cudaGetDevice(&device);
-    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    if (error == cudaSuccess && shared > 48 * 1024)
-        error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-    if (error != cudaSuccess) return error;
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.dynamicSmemBytes = shared;
-    config.stream = stream;
-    config.attrs = &early;
-    config.numAttrs = major >= 9 ? 1 : 0;
-    return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                 Arguments... arguments) {
+    if (shared > 48 * 1024) {
+        const cudaError_t error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        if (error != cudaSuccess) return error;
+    }
+    kernel<<<grid, block, shared, stream>>>(Parameters(arguments)...);
+    return cudaGetLastError();
 }
 
 #endif

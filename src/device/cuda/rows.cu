@@ -18,7 +18,6 @@ static bool is_vector(tern_cuda_rows rows, tern_cuda_shape shape) {
 
 template <typename T, typename S>
 static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t start, int64_t n, int32_t columns) {
-    begin();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     const int64_t at = start + i;
@@ -27,7 +26,7 @@ static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t 
 
 template <typename T, typename S>
 static cudaError_t convert(cudaStream_t stream, tern_cuda_rows to, const void *from, int64_t start, int64_t n, int32_t columns) {
-    return launch_early(stream, convert_kernel<T, S>, blocks_of(n, 256), 256, 0, (T *)to.data, to.ld, (const S *)from, start, n, columns);
+    return launch_kernel(stream, convert_kernel<T, S>, blocks_of(n, 256), 256, 0, (T *)to.data, to.ld, (const S *)from, start, n, columns);
 }
 
 template <typename T>
@@ -47,14 +46,13 @@ cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda
 }
 
 template <typename T> static __global__ void store_kernel(float *to, const T *x, int64_t ld, int32_t width) {
-    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) to[(int64_t)blockIdx.x * width + c] = to_float(x[blockIdx.x * ld + c]);
 }
 
 cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
-#define CALL(T) launch_early(stream, store_kernel<T>, grid, THREADS, 0, to, (const T *)x.data, x.ld, shape.width)
+#define CALL(T) launch_kernel(stream, store_kernel<T>, grid, THREADS, 0, to, (const T *)x.data, x.ld, shape.width)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
@@ -63,7 +61,6 @@ cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, t
 
 template <typename T>
 static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t ld, const int32_t *ids, int32_t width) {
-    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) y[blockIdx.x * ldy + c] = table[ids[blockIdx.x] * ld + c];
 }
@@ -71,7 +68,7 @@ static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t 
 cudaError_t tern__cuda_embedding(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows table, const int32_t *ids, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
 #define CALL(T)                                                                                                                            \
-    launch_early(stream, lookup_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)table.data, table.ld, ids, shape.width)
+    launch_kernel(stream, lookup_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)table.data, table.ld, ids, shape.width)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
@@ -84,7 +81,6 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 template <typename T, int V>
 static __global__ void elementwise_kernel(tern_op op, T *y, int64_t ldy, const T *a, int64_t lda, const T *b, int64_t ldb, int32_t width) {
-    begin();
     const int32_t c = (blockIdx.y * THREADS + threadIdx.x) * V;
     if (c >= width) return;
     float x[V], z[V] = {};
@@ -100,8 +96,8 @@ cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_ro
     const bool vector = is_vector(y, shape) && is_vector(a, shape) && (b.data == NULL || is_vector(b, shape));
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, vector ? 8 * THREADS : THREADS));
 #define CALL(T)                                                                                                                            \
-    launch_early(stream, vector ? elementwise_kernel<T, 8> : elementwise_kernel<T, 1>, grid, THREADS, 0, op, (T *)y.data, y.ld,            \
-                 (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width)
+    launch_kernel(stream, vector ? elementwise_kernel<T, 8> : elementwise_kernel<T, 1>, grid, THREADS, 0, op, (T *)y.data, y.ld,           \
+                  (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
@@ -141,7 +137,6 @@ template <typename T> struct table_rows {
 template <typename T, int V, int PARTS, typename Source>
 static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
                                          int32_t width) {
-    begin();
     const int64_t row = blockIdx.x;
     float x[PARTS][V], sum = 0;
 #pragma unroll
@@ -178,7 +173,6 @@ static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const
 template <typename T, typename Source>
 static __global__ void layer_norm_long_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
                                               int32_t width) {
-    begin();
     const int64_t row = blockIdx.x;
     float x, sum = 0;
     for (int32_t c = threadIdx.x; c < width; c += THREADS) {
@@ -204,12 +198,12 @@ static cudaError_t launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, cons
     const unsigned blocks = (unsigned)shape.n_rows;
     T *to = (T *)y.data;
     if (vector && shape.width <= THREADS * 8)
-        return launch_early(stream, layer_norm_kernel<T, 8, 1, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                            shape.width);
+        return launch_kernel(stream, layer_norm_kernel<T, 8, 1, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
+                             shape.width);
     if (vector && shape.width <= THREADS * 8 * 4)
-        return launch_early(stream, layer_norm_kernel<T, 8, 4, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                            shape.width);
-    return launch_early(stream, layer_norm_long_kernel<T, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps, shape.width);
+        return launch_kernel(stream, layer_norm_kernel<T, 8, 4, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
+                             shape.width);
+    return launch_kernel(stream, layer_norm_long_kernel<T, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps, shape.width);
 }
 
 cudaError_t tern__cuda_layer_norm(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b, const float *weight,
@@ -243,7 +237,6 @@ cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows 
 }
 
 template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, int32_t width) {
-    begin();
     const T *from = x + blockIdx.x * ldx;
     T *to = y + blockIdx.x * ldy;
     float sum = 0;
@@ -254,7 +247,7 @@ template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy,
 
 cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, tern_cuda_shape shape) {
 #define CALL(T)                                                                                                                            \
-    launch_early(stream, normalize_kernel<T>, (unsigned)shape.n_rows, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, shape.width)
+    launch_kernel(stream, normalize_kernel<T>, (unsigned)shape.n_rows, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, shape.width)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
@@ -264,7 +257,6 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
 template <typename T>
 static __global__ void rope_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const float *table, const int32_t *positions,
                                    int32_t head_dim, int32_t n_pairs) {
-    begin();
     const int32_t pair = blockIdx.y * THREADS + threadIdx.x, half = head_dim / 2;
     if (pair >= n_pairs) return;
     const int32_t c = pair / half * head_dim + pair % half;
@@ -279,8 +271,8 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
                             int32_t head_dim, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width / 2, THREADS));
 #define CALL(T)                                                                                                                            \
-    launch_early(stream, rope_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, table, positions, head_dim,         \
-                 shape.width / 2)
+    launch_kernel(stream, rope_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, table, positions, head_dim,        \
+                  shape.width / 2)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
@@ -291,7 +283,6 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 template <typename T>
 static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t width) {
-    begin();
     __shared__ float parts[POOL_ROWS][33];
     const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
     const int32_t end = pool == TERN_POOL_CLS ? min(n, 1) : n;
@@ -313,7 +304,7 @@ cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
                             tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, 32)), block(32, POOL_ROWS);
 #define CALL(T)                                                                                                                            \
-    launch_early(stream, pool_kernel<T>, grid, block, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
+    launch_kernel(stream, pool_kernel<T>, grid, block, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }

@@ -11,11 +11,11 @@
 
 #define __launch_bounds__(...)
 #undef __shared__
-#define __shared__ static /* one block runs at a time */
+#define __shared__           static /* one block runs at a time */
 #define DYNAMIC_SHARED(name) float4 *const name = (float4 *)host_shared
-#define threadIdx host_thread
-#define blockIdx  host_block
-#define blockDim  host_block_size
+#define threadIdx            host_thread
+#define blockIdx             host_block
+#define blockDim             host_block_size
 
 extern uint3 host_thread, host_block;
 extern dim3 host_block_size;
@@ -38,13 +38,9 @@ static inline float __shfl_xor_sync(unsigned, float x, int mask) {
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 
-static inline void allow_next() {}
-static inline void await_previous() {}
-static inline void begin() {}
-
 template <typename... Parameters, typename... Arguments>
-static cudaError_t launch_early(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                                Arguments... arguments) {
+static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                 Arguments... arguments) {
     if (grid.x == 0 || grid.y == 0 || block.x * block.y > 1024) return cudaErrorInvalidConfiguration;
     return host_submit(stream, [=] { host_run_grid(grid, block, shared, [=] { kernel(Parameters(arguments)...); }); });
 }
