@@ -46,6 +46,11 @@ typedef struct tern_bench_grid {
  * errors   TERN_E_MEMORY only: what a model or a device refuses is in its rows */
 tern_status tern__bench_run_grid(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
 
+/* tern__bench_run_ops - the same for single ops, at the shapes that a base and a large encoder give them over the grid (its models are
+ * not looked at), and for square products; a row of the device's peaks comes first.
+ * errors   TERN_E_MEMORY only, as above */
+tern_status tern__bench_run_ops(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
+
 /* tern__bench_compare - print what changed from the rows of one file to those of another: a table, or with is_json a JSON object a row.
  * percent    changes of less are called the same, however sure
  * *is_worse  a row got slower, or fails and did not

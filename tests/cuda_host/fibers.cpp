@@ -1,7 +1,6 @@
 /* fibers.cpp - the threads of one block, in turns on the host. A fiber runs until a barrier or an exchange of its warp makes it wait for
  * others. A round in which none gets further is a kernel whose threads do not meet, and ends the program.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,21 +24,24 @@ struct meeting { /* of a warp, or of the block */
 
 struct fiber {
     ucontext_t start;
-    jmp_buf at;
+    void *at[5]; /* where it gave way: __builtin_setjmp's, which asks nothing of the system */
     unsigned char *stack;
     bool is_started, is_done;
 };
 
 fiber fibers[MAX_THREADS];
 meeting block_meeting, warp_meetings[MAX_THREADS / LANES];
-unsigned char exchanged[MAX_THREADS][HOST_EXCHANGE_BYTES];
+unsigned char exchanged[2][MAX_THREADS][HOST_EXCHANGE_BYTES];
 const std::function<void()> *running;
-jmp_buf scheduler;
+void *scheduler[5];
 unsigned current;
 bool got_further;
 
-void give_way() {
-    if (_setjmp(fibers[current].at) == 0) _longjmp(scheduler, 1);
+__attribute__((noipa)) void to_scheduler() { __builtin_longjmp(scheduler, 1); }
+__attribute__((noipa)) void to_fiber(unsigned n) { __builtin_longjmp(fibers[n].at, 1); }
+
+__attribute__((noipa)) void give_way() {
+    if (__builtin_setjmp(fibers[current].at) == 0) to_scheduler();
 }
 
 void release(meeting *m) {
@@ -72,11 +74,7 @@ void run_fiber() {
     }
 }
 
-void resume(unsigned n) {
-    current = n;
-    host_thread.x = n % host_block_size.x, host_thread.y = n / host_block_size.x;
-    if (_setjmp(scheduler) != 0) return;
-    if (fibers[n].is_started) _longjmp(fibers[n].at, 1);
+void begin_fiber(unsigned n) {
     fiber *f = &fibers[n];
     f->is_started = true;
     f->stack = (unsigned char *)malloc(STACK_BYTES);
@@ -85,6 +83,14 @@ void resume(unsigned n) {
     f->start.uc_stack.ss_size = STACK_BYTES;
     makecontext(&f->start, run_fiber, 0);
     setcontext(&f->start);
+}
+
+__attribute__((noipa)) void resume(unsigned n) {
+    current = n;
+    host_thread.x = n % host_block_size.x, host_thread.y = n / host_block_size.x;
+    if (__builtin_setjmp(scheduler) != 0) return;
+    if (fibers[n].is_started) to_fiber(n);
+    begin_fiber(n);
 }
 
 void run_block(unsigned n_threads) {
@@ -109,12 +115,13 @@ void run_block(unsigned n_threads) {
 
 void host_sync_block() { meet(&block_meeting); }
 
+/* Two places in turn: nobody comes to the next but one before all have read this one. */
 const unsigned char *host_exchange(const void *value, size_t bytes) {
     meeting *warp = &warp_meetings[current / LANES];
-    meet(warp); /* what was exchanged before has been read */
-    memcpy(exchanged[current], value, bytes);
+    const unsigned place = warp->round % 2;
+    memcpy(exchanged[place][current], value, bytes);
     meet(warp);
-    return exchanged[current / LANES * LANES];
+    return exchanged[place][current / LANES * LANES];
 }
 
 void host_run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel) {

@@ -3,6 +3,7 @@
 by programs. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
 """
 import json
+import re
 import shutil
 import signal
 import statistics
@@ -13,7 +14,7 @@ import time
 import numpy as np
 import safetensors.numpy
 
-from command import MODEL, TERN, TINY, check, check_fails, done, main, tern
+from command import MODEL, ROOT, TERN, TINY, check, check_fails, done, main, tern
 
 SMALL = ("--chars", "50,100", "--batch", "1,3", "--iterations", "7", "--warmup", "2")
 STAGES = ("tokenize_ms", "pack_ms", "compute_ms", "result_ms")
@@ -42,6 +43,8 @@ def test_rows(scratch):
               what + "statistics are those of the samples", str(row))
         check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
               np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
+        check(np.isclose(row["limit_ms"], sum(op["limit_ms"] for op in row["ops"])) and 0 < row["share"] and
+              np.isclose(row["share"], row["limit_ms"] / statistics.median(row["stages"]["compute_ms"])), what + "share of the limit")
         check(np.isclose(sum(op["flops"] for op in row["ops"]), row["flops"]) and
               np.isclose(sum(op["bytes"] for op in row["ops"]), row["bytes"]) and all(op["ms"] > 0 for op in row["ops"]),
               what + "the ops add up", str(row["ops"]))
@@ -71,6 +74,27 @@ def test_costs_against_a_count(scratch):
 def test_json():
     rows = done("bench", TINY, "--chars", "20", "--batch", "2", "--iterations", "3", "--warmup", "0", "--json").json()
     check(len(rows) == 1 and rows[0]["schema"] == "tern-bench-1" and rows[0]["warmup_ms"] == [], "--json prints the rows", str(rows))
+
+
+def test_ops(scratch):
+    """Every op that computes, at two shapes, and square products."""
+    done("bench", "ops", "--chars", "9", "--batch", "2", "--iterations", "3", "--warmup", "1", "--output", scratch / "rows.jsonl")
+    peaks, *rows = rows_of(scratch / "rows.jsonl")
+    bandwidth = peaks["peaks"]["bandwidth"]
+    check(peaks["kind"] == "peaks" and peaks["peaks"]["flop_per_s"] > 1e8 and len(bandwidth) == 8 and
+          all(b["bytes_per_s"] > 0 for b in bandwidth), "the machine's peaks come first", str(peaks))
+    table = (ROOT / "src" / "program" / "ops.def").read_text()
+    ops = set(re.findall(r"^TERN_OP\(\w+, (\w+),", table, re.M)) - {"input", "slice"}
+    check({r["op"] for r in rows} == ops and len(rows) == 2 * len(ops) + 6, "every op of ops.def", str({r["op"] for r in rows} ^ ops))
+    check(all(r["status"] == "ok" and len(r["iterations_ms"]) == 3 and len(r["warmup_ms"]) == 1 and r["first_ms"] > 0 and
+              r["median_ms"] == statistics.median(r["iterations_ms"]) for r in rows), "every sample is kept")
+    check(all(0 < r["limit_ms"] and np.isclose(r["share"], r["limit_ms"] / r["median_ms"]) and
+              r["bound"] in ("compute", "memory", "overhead", "neither") for r in rows), "a share of the limit, and a verdict")
+    linear = next(r for r in rows if r["op"] == "linear" and r["shape"] == "base")
+    check(linear["tokens"] == 4 and linear["rows"] == 8 and linear["flops"] == 8 * 768 * (2 * 768 + 1) and
+          linear["bytes"] == 4 * (768 * 768 + 768 + 8 * 2 * 768) and linear["n_copies"] > 20, "a product and its cost", str(linear))
+    result = tern("bench", "ops", "--chars", "9", "--batch", "1", "--device", "nowhere", "--json")
+    check(result.code == 1 and [r["status"] for r in result.json()] == ["device_absent"], "an absent device", result.err)
 
 
 def test_failures(scratch):

@@ -30,6 +30,8 @@ static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
         return a / (1.0f + expf(-a));
     case TERN_OP_SIGMOID:
         return 1.0f / (1.0f + expf(-a));
+    case TERN_OP_LOG1P:
+        return log1pf(a);
     default:
         return tanh_of(a);
     }

@@ -47,6 +47,7 @@ static tern_status bucket_of(tern_cuda_bucket *out, const tern_cuda_compiled *c,
     out->rows[TERN_SPACE_TOKENS] = round_tokens(batch->n_tokens);
     out->rows[TERN_SPACE_SEQUENCES] = round_power(batch->n_sequences);
     out->rows[TERN_SPACE_PICKS] = round_power(batch->n_picks);
+    out->n_prompt_rows = batch->n_prompt_rows < INT32_MAX ? batch->n_prompt_rows : INT32_MAX;
     if (c->uses_simt) out->n_tiles[0] = tiles_of(out->rows[TERN_SPACE_TOKENS], out->rows[TERN_SPACE_SEQUENCES], TERN_CUDA_TILE);
     if (c->uses_mma) out->n_tiles[1] = tiles_of(out->rows[TERN_SPACE_TOKENS], out->rows[TERN_SPACE_SEQUENCES], TERN_CUDA_TILE_MMA);
     return TERN_OK;
@@ -121,7 +122,7 @@ tern_status tern__cuda_workspace_bytes(const void *compiled, const tern_batch *b
 /* ---- Graphs ---- */
 
 static void drop_graph(tern_cuda_compiled *c, size_t g) {
-    cudaGraphExecDestroy(c->graphs[g].exec);
+    if (c->graphs[g].exec != NULL) cudaGraphExecDestroy(c->graphs[g].exec);
     free(c->graphs[g].outputs);
     c->graphs[g] = c->graphs[--c->n_graphs];
 }
