@@ -593,6 +593,49 @@ TERN_API tern_status tern_model_token_classify(tern_entities *out, tern_model *m
                                                const tern_token_classify_options *options, tern_error *err);
 TERN_API void tern_entities_free(tern_entities *entities);
 
+/* ---- Question answering: the part of a text that answers a question ---------------------------------------------------------------- */
+
+#define TERN_DOC_STRIDE_DEFAULT SIZE_MAX
+
+typedef struct tern_question_answer_options {
+    size_t size;                   /* sizeof(tern_question_answer_options); set by tern_question_answer_options_default */
+    size_t top_k;                  /* answers of each question at most; default 1 */
+    size_t max_seq_len;            /* ids of the question and a part of its context; 0 (default): 384, or max_seq_length if that is less */
+    size_t doc_stride;             /* tokens that two parts of a longer context share; TERN_DOC_STRIDE_DEFAULT (default): 128, or half of
+                                      max_seq_len if that is less */
+    size_t max_answer_len;         /* tokens of an answer at most; default 15 */
+    bool handle_impossible_answer; /* also the answer "", whose score is what the model gives its first token; default false */
+    bool align_to_words;           /* answers are whole words; default true */
+    size_t max_batch_tokens;       /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total); /* parts of contexts */
+    void *user;
+} tern_question_answer_options;
+
+TERN_API tern_question_answer_options tern_question_answer_options_default(void);
+
+typedef struct tern_answer {
+    size_t question;     /* index of its question */
+    float score;         /* softmax of the starts times softmax of the ends, over the part of the context; summed over answers that read
+                            the same but for case */
+    uint32_t start, end; /* code points of the context */
+    const char *answer;  /* that part of the context. Owned by the answers */
+} tern_answer;
+
+/* In the order of the questions, the best answer first. Freed with tern_answers_free. */
+typedef struct tern_answers {
+    tern_answer *items;
+    size_t n;
+} tern_answers;
+
+/* tern_model_question_answer - extracts the answer to questions[i] from contexts[i], as Hugging Face's question-answering pipeline does it.
+ * A context that is longer than a run may be is asked part by part. There are fewer than top_k answers when the context has no more.
+ * errors   TERN_E_ARGUMENT     a question or a context is empty; a question leaves no room for its context
+ *          TERN_E_UNSUPPORTED  the model has no head for question answering     others as tern_model_embed
+ * matches  pipeline("question-answering") of transformers 4.57; version 5 has none. Spans of no probability are no answers here */
+TERN_API tern_status tern_model_question_answer(tern_answers *out, tern_model *model, const tern_text *questions, const tern_text *contexts,
+                                                size_t n_questions, const tern_question_answer_options *options, tern_error *err);
+TERN_API void tern_answers_free(tern_answers *answers);
+
 /* ---- Fill-mask: what stands under a mask ------------------------------------------------------------------------------------------ */
 
 typedef struct tern_fill_mask_options {

@@ -148,7 +148,7 @@ struct tern_model {
     tern_folder folder;
     tern_arena copies;                                 /* tensors that had to be aligned */
     tern_tokenizer *tokenizer;                         /* NULL: the folder has none */
-    int32_t unk_token_id, mask_token_id, pad_token_id; /* -1: not known */
+    int32_t unk_token_id, mask_token_id, pad_token_id, cls_token_id; /* -1: not known */
     bool uses_token_types; /* the tokenizer's type ids go into the model, as transformers lets them; else all are 0 */
     const tern_device_record *device;
     void *opened;   /* the device */

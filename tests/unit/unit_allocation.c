@@ -212,6 +212,23 @@ static tern_status run_ner(tern_error *err) {
     return status;
 }
 
+static tern_status run_question_answering(tern_error *err) {
+    static const tern_text questions[] = {{"who?", 4}, {"where is it", 11}};
+    tern_answers answers;
+    tern_question_answer_options options = tern_question_answer_options_default();
+    options.top_k = 3;
+    options.max_seq_len = 20;
+    options.doc_stride = 2;
+    options.handle_impossible_answer = true;
+    tern_model *model = load_pipeline("qa", err);
+    if (model == NULL) return err->code;
+    const tern_status status = tern_model_question_answer(&answers, model, questions, task_texts, 2, &options, err);
+    if (status == TERN_OK && answers.n != 6) wrong = "other answers";
+    tern_answers_free(&answers);
+    tern_model_free(model);
+    return status;
+}
+
 static tern_status run_fill_mask(tern_error *err) {
     static const char *const targets[] = {"a", "the"};
     tern_model *model = load_pipeline("mask", err);
@@ -302,6 +319,7 @@ static const scenario scenarios[] = {
     {"embed: static embeddings", run_static},
     {"tasks: zero-shot, classification", run_zero_shot},
     {"tasks: token classification", run_ner},
+    {"tasks: question answering", run_question_answering},
     {"tasks: fill-mask", run_fill_mask},
     {"random checkpoint", init_checkpoint},
     {"hub: find in the cache", find_in_hub_cache},
