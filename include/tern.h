@@ -208,6 +208,7 @@ typedef struct tern_encoding {
     struct tern_encoding *overflowing; /* NULL unless asked for. What truncation cut off, piece by piece, each as an encoding without
                                           overflowing of its own; of a pair that is cut twice, the pieces combined */
     size_t n_overflowing;
+    size_t n_truncated;           /* tokens that truncation cut off */
 } tern_encoding;
 
 /* tern_tokenizer_encode - ids as Hugging Face's `tokenizers` gives them, neither padded nor (unless asked) truncated.
@@ -411,6 +412,10 @@ typedef struct tern_embed_options {
     tern_embed_task task;     /* default TERN_EMBED_TEXT */
     const char *prompt;       /* put in front of every text; "": none; NULL (default): the one of prompt_name */
     const char *prompt_name;  /* one of tern_model_prompt_name; NULL (default): as the task says */
+    size_t truncate_dim;      /* of tern_model_embed: keep the first so many components; 0 (default): what the folder says, else all */
+    bool with_windows;        /* of tern_model_embed: a longer text is embedded whole, window by window; default false: it is cut */
+    size_t stride;            /* tokens that a window shares with the one before it; default 0 */
+    size_t *n_truncated;      /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
@@ -421,13 +426,33 @@ TERN_API const char *tern_model_prompt(const tern_model *model, const char *name
 /* C, the width of one embedding: what the last module makes. */
 TERN_API size_t tern_model_embedding_size(const tern_model *model);
 
+/* tern_model_embed_width - W, components of a vector that tern_model_embed writes with these options: C, or truncate_dim where that is less.
+ * options  NULL for the defaults */
+TERN_API size_t tern_model_embed_width(const tern_model *model, const tern_embed_options *options);
+
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
  * Texts are cut to max_seq_length tokens, sorted by length and run in batches of at most max_batch_tokens tokens; a text's vector is
  * the same bits whatever it is embedded with.
- * embeddings  [n_texts, C], in the order of the texts
- * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
+ *
+ * truncate_dim cuts what the modules made, a last Normalize among them; such a vector is scaled to unit length again only where normalize
+ * is TERN_CHOICE_YES.
+ *
+ * with_windows: a text of more than max_seq_length tokens becomes windows of max_seq_length tokens, special tokens around each, that share
+ * `stride` tokens: the tokenizer's overflowing pieces. Its vector is
+ *
+ *   v = sum_k n_k v_k / sum_k n_k        scaled to unit length where a short text's is
+ *
+ * with v_k the vector of window k before any scaling to unit length and n_k the tokens in it that no window before has, special tokens not
+ * counted. With mean pooling and no stride that is the mean over the tokens of the text, as for a short one, but that each token sees its
+ * window alone and special tokens are in every window. A text that fits one window has the same bits as without windows. Of a prompt, the
+ * first window has it.
+ *
+ * embeddings  [n_texts, W], in the order of the texts
+ * n_tokens    [n_texts], ids of each text after truncation, or of all of it with windows; NULL: not wanted
  * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, a pooling is asked for that others build upon, both
  *                              prompt and prompt_name are given, or there is no prompt_name of that name (the message lists those known)
+ *                              stride is not less than the tokens of a text that a window has room for
+ *             TERN_E_UNSUPPORTED  windows with a prompt that the Pooling leaves out
  *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);

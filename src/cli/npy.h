@@ -13,7 +13,7 @@ typedef struct tern_cli_npy {
     FILE *stream;
     char *path;
     char *temporary_path; /* NULL: written in place, since the path is a device */
-    tern_dtype dtype; /* F32, I8 or U8 */
+    tern_dtype dtype;     /* F32, I8 or U8 */
     size_t width, n_rows;
 } tern_cli_npy;
 

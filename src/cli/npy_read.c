@@ -1,7 +1,6 @@
-/* npy_read.c - a NumPy file of float32 rows, formats 1.0 to 3.0, C order, little-endian: what numpy.save writes of such an array. The header is
- * a Python literal; its three keys are looked for in the form in which NumPy writes them.
- * source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
- * SPDX-License-Identifier: Apache-2.0 */
+/* npy_read.c - a NumPy file of float32 rows, formats 1.0 to 3.0, C order, little-endian: what numpy.save writes of such an array. The
+ * header is a Python literal; its three keys are looked for in the form in which NumPy writes them. source:
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -45,9 +44,12 @@ static int read_npy_rows(FILE *stream, float **rows, size_t *n_rows, const char 
     static char header[MAX_HEADER_BYTES];
     size_t found_width;
     if (!read_npy_header(stream, header)) return tern__cli_fail("%s: not a NumPy file", path);
-    if (strstr(header, "'<f4'") == NULL || strstr(header, "'fortran_order': False") == NULL || !parse_npy_shape(header, n_rows, &found_width))
-        return tern__cli_fail("%s: not an array of float32 in C order with two axes; numpy.save(file, numpy.ascontiguousarray(array, '<f4')) "
-                              "writes one", path);
+    if (strstr(header, "'<f4'") == NULL || strstr(header, "'fortran_order': False") == NULL ||
+        !parse_npy_shape(header, n_rows, &found_width))
+        return tern__cli_fail(
+            "%s: not an array of float32 in C order with two axes; numpy.save(file, numpy.ascontiguousarray(array, '<f4')) "
+            "writes one",
+            path);
     if (found_width != width)
         return tern__cli_fail("%s: its vectors have %zu components, those to be quantized have %zu", path, found_width, width);
     if (*n_rows == 0) return tern__cli_fail("%s: it has no vectors", path);

@@ -67,7 +67,7 @@ tern_status tern_model_embed_sparse(tern_model *model, const tern_text *texts, s
     TERN_TRY(tern__embed_choose(&chosen, &output, model, options, err));
     if (!model->folder.chain.is_sparse)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "the folder's modules make no sparse vectors (there is no SpladePooling)");
-    sparse_vectors out = {.out = vectors, .width = tern_model_embedding_size(model), .most = choose_most(model, max_active_dims)};
+    sparse_vectors out = {.out = vectors, .width = (size_t)model->folder.chain.embedding_size, .most = choose_most(model, max_active_dims)};
     out.scratch = tern__alloc(out.width, sizeof *out.scratch);
     if (out.scratch == NULL) return TERN_FAIL_MEMORY(err, out.width * sizeof *out.scratch);
     const tern_status status =
