@@ -143,6 +143,8 @@ def test_info():
     check(all(n in people for n in needed) and all(w["name"] in people for w in info["weights"]), "info for people says the same", people)
     check_fails("an unknown ISA level", tern("info", MODEL, "--isa", "sse9"), "sse9", "scalar")
     check_fails("an unknown device", tern("info", MODEL, "--device", "abacus"), "abacus", "cpu")
+    # Not installed, without a GPU or driver, or without so many.
+    check_fails("a GPU that is not there", tern("embed", MODEL, "--device", "cuda:99", "abc"), "cuda")
     check_fails("an unknown dtype", tern("info", MODEL, "--dtype", "float3"), "float3", "float32")
 
 

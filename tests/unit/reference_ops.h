@@ -1,8 +1,9 @@
 /* reference_ops.h - core ops in double precision, node by node, with an error budget: the arithmetic that devices are compared with.
  *
- * Beside each value y comes e, the error that float32 is allowed there, in units of u = 2^-24. An op adds its own share, the constant
- * `bound` times the size of what it sums, to what it passes on of the error of its inputs (running error analysis: Higham, Accuracy and
- * Stability of Numerical Algorithms, 3.3). So a fused op is held to the budget of the core ops that it is lowered to.
+ * Beside each value y comes e, the error that a dtype is allowed there, in units of its u, 2^-24 for float32. An op adds its own share, the
+ * constant `bound` times the size of what it sums, to what it passes on of the error of its inputs (running error analysis: Higham,
+ * Accuracy and Stability of Numerical Algorithms, 3.3). So a fused op is held to the budget of the core ops that it is lowered to. The same
+ * shares serve the 16-bit dtypes, which round weights and results to u and add up in float32.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_TESTS_REFERENCE_OPS_H
@@ -17,8 +18,8 @@
 #define UNIT_ROUNDOFF 0x1p-24
 
 /* The share of each op, in u; measured (the test prints the most that was used), then rounded up. 0: exact. What it is relative to:
- *   linear     sum |x w| + |bias|: k products are summed in order, whose roundings mostly cancel, so k u is never near
- *   add        |y|: one rounding
+ *   linear     of reference_dtypes: sum |x w| + |bias|: k products are summed in order, whose roundings mostly cancel, so k u is never near
+ *   add        |y|: one rounding; two where linear_add adds the bias and then the residual
  *   layer_norm |w| ((|x| + |mean|) / sd + 1) + |bias|: mean and variance are sums of n terms in 4 vectors, then x - mean cancels
  *   gelu, quick_gelu, silu, gelu_tanh   |x|: the factor of x is off by so much (gelu_tanh: and by u times its cubic argument)
  *   sigmoid, tanh   |y|: the error is relative even where the result is tiny; it holds exp to 2 ulp
@@ -27,14 +28,40 @@
  *              tables' elements (linear, layer_norm), which cannot all point one way, a fiftieth is passed on
  *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
  *   pool       mean of |x|; cls and max are exact        normalize  |y| */
-static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 1,       [TERN_OP_LAYER_NORM] = 4,   [TERN_OP_MULTIPLY] = 1,
-                                            [TERN_OP_ROPE] = 3,      [TERN_OP_LINEAR] = 8,       [TERN_OP_GELU] = 2,
-                                            [TERN_OP_GELU_TANH] = 2, [TERN_OP_QUICK_GELU] = 2.5, [TERN_OP_SILU] = 2.5,
-                                            [TERN_OP_SIGMOID] = 3,   [TERN_OP_TANH] = 3,         [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
-                                            [TERN_OP_POOL] = 4,      [TERN_OP_NORMALIZE] = 4,    [TERN_OP_DISENTANGLED_ATTENTION] = 4};
+static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
+                                            [TERN_OP_LAYER_NORM] = 4,
+                                            [TERN_OP_MULTIPLY] = 1,
+                                            [TERN_OP_ROPE] = 3,
+                                            [TERN_OP_GELU] = 2,
+                                            [TERN_OP_GELU_TANH] = 2,
+                                            [TERN_OP_QUICK_GELU] = 2.5,
+                                            [TERN_OP_SILU] = 2.5,
+                                            [TERN_OP_SIGMOID] = 3,
+                                            [TERN_OP_TANH] = 3,
+                                            [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
+                                            [TERN_OP_POOL] = 4,
+                                            [TERN_OP_NORMALIZE] = 4,
+                                            [TERN_OP_DISENTANGLED_ATTENTION] = 4};
+
+/* A dtype that a device computes in. */
+typedef struct reference_dtype {
+    const char *name;
+    double u;        /* half the distance from 1 to the next number */
+    double smallest; /* half the smallest number above 0, or what results below it may be off by */
+    double linear;   /* the share of linear */
+    double lookup;   /* of rows that come from a table: 1 where the table was rounded */
+} reference_dtype;
+
+/* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most, which do not all point one way.
+ * float32: exp gives 0 below 2.5e-38. */
+static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 0},
+                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0},
+                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1},
+                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1}};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
+    const reference_dtype *dtype;
     const tern_batch *batch;
     double **y, **e; /* [n_values][rows * width] */
 } reference;
@@ -94,7 +121,7 @@ static inline void reference_linear(const reference *r, const tern_node *node) {
                 passed += r->e[x][i * k + c] * fabs(row[c]);
             }
             r->y[to][i * n + j] = sum;
-            r->e[to][i * n + j] = passed + op_bound[TERN_OP_LINEAR] * size;
+            r->e[to][i * n + j] = passed + r->dtype->linear * size;
         }
     }
     free(row);
@@ -141,7 +168,7 @@ static inline void reference_table_row(const reference *r, const tern_node *node
     const bool is_normed = node->weights[1] != TERN_NO_WEIGHT;
     for (size_t j = 0; j < d; j++) {
         const size_t column = head * d + j;
-        y[j] = reference_weight(r, node, w + 1, column), e[j] = op_bound[TERN_OP_LINEAR] * fabs(y[j]);
+        y[j] = reference_weight(r, node, w + 1, column), e[j] = r->dtype->linear * fabs(y[j]);
         for (size_t c = 0; c < n; c++) {
             const double weight = reference_weight(r, node, w, column * n + c);
             const double scale = is_normed ? reference_weight(r, node, 1, c) : 1, bias = is_normed ? reference_weight(r, node, 2, c) : 0;
@@ -149,7 +176,7 @@ static inline void reference_table_row(const reference *r, const tern_node *node
             const double error =
                 is_normed ? op_bound[TERN_OP_LAYER_NORM] * (fabs(scale) * ((fabs(x[c]) + fabs(mean)) / sd + 1) + fabs(bias)) : 0;
             y[j] += value * weight;
-            e[j] += error * fabs(weight) + op_bound[TERN_OP_LINEAR] * fabs(value * weight);
+            e[j] += error * fabs(weight) + r->dtype->linear * fabs(value * weight);
         }
     }
     free(x);
@@ -185,7 +212,7 @@ static inline double *reference_table(const reference *r, const tern_node *node,
     return by_row;
 }
 
-/* One query of one head; inputs are taken as exact, which the test's are. */
+/* One query of one head; inputs are taken as exact, which the test's are, or right to u, which the bound has room for. */
 static inline void reference_attend(const reference *r, const tern_node *node, size_t first, size_t end, size_t query, size_t head,
                                     const double *by_row) {
     const size_t d = (size_t)node->attention.head_dim, ld = d * (size_t)node->attention.n_heads, column = head * d, n = end - first;
@@ -274,6 +301,7 @@ static inline void reference_row(const reference *r, const tern_node *node, size
     for (size_t c = 0; c < n; c++) {
         if (node->op == TERN_OP_EMBEDDING) {
             y[c] = reference_weight(r, node, 0, (size_t)reference_integers(r, node->inputs[0])[i] * n + c);
+            e[c] = r->dtype->lookup * fabs(y[c]) + (r->dtype->lookup > 0 ? r->dtype->smallest / r->dtype->u : 0);
         } else if (node->op == TERN_OP_ADD) {
             y[c] = r->y[a][i * n + c] + r->y[b][i * n + c];
             e[c] = r->e[a][i * n + c] + r->e[b][i * n + c] + op_bound[TERN_OP_ADD] * fabs(y[c]);
@@ -320,8 +348,8 @@ static inline void reference_node(const reference *r, const tern_node *node) {
 }
 
 /* Run a program of core ops; reference_free releases what it made. */
-static inline reference reference_run(const tern_program *program, const tern_batch *batch) {
-    reference r = {.program = program, .batch = batch};
+static inline reference reference_run(const tern_program *program, const tern_batch *batch, const reference_dtype *dtype) {
+    reference r = {.program = program, .dtype = dtype, .batch = batch};
     r.y = calloc((size_t)program->n_values, sizeof *r.y);
     r.e = calloc((size_t)program->n_values, sizeof *r.e);
     for (int32_t v = 1; v < program->n_values; v++) {

@@ -1,5 +1,6 @@
-/* unit_op_conformance.c - every op of ops.def on the CPU device, against double arithmetic (reference_ops.h): each ISA level that this
- * machine has, one and two threads, odd and even sizes, each weight dtype; as core ops and as the fused ops that they become.
+/* unit_op_conformance.c - every op of ops.def on a device, against double arithmetic (reference_ops.h): odd and even sizes, each weight
+ * dtype; as core ops and as the fused ops that they become. The CPU device runs at each ISA level that this machine has, with one and two
+ * threads; the environment's TERN_TEST_DEVICE names another device ("cuda:0"), and TERN_TEST_DTYPE what it computes in ("bfloat16").
  *
  * A case is a tiny program. Its core form runs in double, for the values and the error that is allowed; then both forms run on every
  * device. What is printed: for each op the most of its bound that any element used. An op that no case ran fails the test.
@@ -21,30 +22,53 @@
 /* ---- Devices ---- */
 
 enum { MAX_DEVICES = 6 };
+static const tern_device_record *record = &tern__device_cpu;
+static const reference_dtype *precision = &reference_dtypes[0];
 static void *devices[MAX_DEVICES];
 static size_t n_devices;
 
-static int open_devices(void **state) {
-    (void)state;
+static int open_cpu(void) {
     static const char *const levels[] = {"scalar", "avx2", "avx512"};
     for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
         for (int threads = 1; threads <= 2; threads++) {
             tern_error err;
             const tern_device_options options = {.threads = threads, .isa = levels[l]};
-            if (tern__device_cpu.open(&devices[n_devices], &options, &err) != TERN_OK) {
+            if (record->open(&devices[n_devices], &options, &err) != TERN_OK) {
                 if (threads == 1) print_message("not run here: %s\n", err.message);
                 continue;
             }
-            assert_string_equal(tern__device_cpu.properties(devices[n_devices]).isa, levels[l]);
-            assert_int_equal(tern__device_cpu.properties(devices[n_devices]).threads, threads);
+            assert_string_equal(record->properties(devices[n_devices]).isa, levels[l]);
+            assert_int_equal(record->properties(devices[n_devices]).threads, threads);
             n_devices++;
         }
     return n_devices >= 2 ? 0 : -1;
 }
 
+static int open_devices(void **state) {
+    (void)state;
+    const char *name = getenv("TERN_TEST_DEVICE"), *dtype_name = getenv("TERN_TEST_DTYPE");
+    const size_t n_dtypes = sizeof reference_dtypes / sizeof *reference_dtypes;
+    size_t d = 0;
+    while (dtype_name != NULL && d < n_dtypes && strcmp(reference_dtypes[d].name, dtype_name) != 0) d++;
+    if (d == n_dtypes) {
+        print_error("TERN_TEST_DTYPE: no bounds for \"%s\"\n", dtype_name);
+        return -1;
+    }
+    precision = &reference_dtypes[d];
+    if (name == NULL || strcmp(name, "cpu") == 0) return open_cpu();
+    tern_device_options options = {0};
+    tern_error err;
+    if (tern__device_find(&record, &options.unit, name, &err) != TERN_OK || record->open(&devices[0], &options, &err) != TERN_OK) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    n_devices = 1;
+    return 0;
+}
+
 static int close_devices(void **state) {
     (void)state;
-    while (n_devices > 0) tern__device_cpu.close(devices[--n_devices]);
+    while (n_devices > 0) record->close(devices[--n_devices]);
     return 0;
 }
 
@@ -227,16 +251,16 @@ static void free_program(tern_program *p, bool owns_weights) {
 /* ---- Running and comparing ---- */
 
 static void fail_case(const op_case *c, const void *device, const char *what, double found, double expected, double allowed) {
-    const tern_device_properties properties = tern__device_cpu.properties(device);
-    fail_msg("%s, width %lld, out %lld, %lld heads, %lld tokens, %s, %s, %d threads: %s: %.9g, expected %.9g +- %.3g", tern__op_name(c->op),
-             (long long)c->width, (long long)c->out, (long long)c->n_heads, (long long)c->lengths[c->n_sequences],
-             tern_dtype_name(c->dtype), properties.isa, properties.threads, what, found, expected, allowed);
+    const tern_device_properties properties = record->properties(device);
+    fail_msg("%s, width %lld, out %lld, %lld heads, %lld tokens, %s in %s, %s, %d threads: %s: %.9g, expected %.9g +- %.3g",
+             tern__op_name(c->op), (long long)c->width, (long long)c->out, (long long)c->n_heads, (long long)c->lengths[c->n_sequences],
+             tern_dtype_name(c->dtype), precision->name, properties.isa, properties.threads, what, found, expected, allowed);
 }
 
 static void compare(const op_case *c, const void *device, const char *name, const float *found, const double *y, const double *e,
                     size_t n) {
     for (size_t i = 0; i < n; i++) {
-        const double error = fabs((double)found[i] - y[i]), allowed = e[i] * UNIT_ROUNDOFF + 1e-37; /* exp gives 0 below 2.5e-38 */
+        const double error = fabs((double)found[i] - y[i]), allowed = e[i] * precision->u + precision->smallest;
         if (!(error <= allowed)) fail_case(c, device, name, (double)found[i], y[i], allowed);
         if (e[i] > 0 && error / allowed > most_used[c->op]) most_used[c->op] = error / allowed;
     }
@@ -246,7 +270,7 @@ static void compare(const op_case *c, const void *device, const char *name, cons
 static void run_on(const op_case *c, void *device, const tern_program *p, const reference *r) {
     tern_error err;
     void *compiled;
-    if (tern__device_cpu.compile(&compiled, device, p, "float32", &err) != TERN_OK) fail_msg("%s", err.message);
+    if (record->compile(&compiled, device, p, precision->name, &err) != TERN_OK) fail_msg("%s", err.message);
     tern_run_output outputs[4];
     for (int32_t o = 0; o < p->n_outputs; o++) {
         const tern_value value = r->program->outputs[o].value;
@@ -254,14 +278,14 @@ static void run_on(const op_case *c, void *device, const tern_program *p, const 
         outputs[o] = (tern_run_output){.output = o, .data = malloc(bytes)};
         memset(outputs[o].data, 0xFF, bytes); /* NaN, should something not be written */
     }
-    if (tern__device_cpu.run(compiled, r->batch, outputs, (size_t)p->n_outputs, &err) != TERN_OK) fail_msg("%s", err.message);
+    if (record->run(compiled, r->batch, outputs, (size_t)p->n_outputs, &err) != TERN_OK) fail_msg("%s", err.message);
     for (int32_t o = 0; o < p->n_outputs; o++) {
         const tern_value value = r->program->outputs[o].value;
         const size_t n = reference_rows(r, value) * (size_t)tern__value(r->program, value)->width;
         compare(c, device, p->outputs[o].name, outputs[o].data, r->y[value.index], r->e[value.index], n);
         free(outputs[o].data);
     }
-    tern__device_cpu.release(compiled);
+    record->release(compiled);
     for (int32_t n = 0; n < p->n_nodes; n++) is_covered[p->nodes[n].op] = true;
 }
 
@@ -293,9 +317,9 @@ static void run_case(const op_case *c) {
         fused->weights[w].data = core->weights[w].data;
         fused->weights[w].dtype = core->weights[w].dtype;
     }
-    assert_int_equal(tern__program_fuse(fused, tern__device_cpu.supports, devices[0], NULL), TERN_OK);
+    assert_int_equal(tern__program_fuse(fused, record->supports, devices[0], NULL), TERN_OK);
     if (!has_op(fused, c->op)) fail_msg("the case of %s holds none", tern__op_name(c->op));
-    reference r = reference_run(core, &batch);
+    reference r = reference_run(core, &batch, precision);
     for (size_t d = 0; d < n_devices; d++) {
         run_on(c, devices[d], core, &r);
         run_on(c, devices[d], fused, &r);
@@ -457,8 +481,8 @@ static void test_every_op_was_run(void **state) {
     (void)state;
     for (int op = 0; op < TERN_N_OPS; op++) {
         if (n_elements[op] > 0)
-            print_message("%-30s bound %g u: %5.1f%% of what is allowed, %lld elements\n", tern__op_name((tern_op)op), op_bound[op],
-                          100 * most_used[op], (long long)n_elements[op]);
+            print_message("%-30s bound %g u: %5.1f%% of what is allowed, %lld elements\n", tern__op_name((tern_op)op),
+                          op == TERN_OP_LINEAR ? precision->linear : op_bound[op], 100 * most_used[op], (long long)n_elements[op]);
         if (!is_covered[op]) fail_msg("%s was not run", tern__op_name((tern_op)op));
         if (n_elements[op] == 0 && op != TERN_OP_INPUT) fail_msg("no case is of %s", tern__op_name((tern_op)op));
     }

@@ -1,0 +1,99 @@
+/* kernels.h - what the .cu files offer to the C files: a function a kernel, which launches it on a stream and reports what the launch
+ * says. Rows are packed; ld is in elements. Rows past the batch's own, up to the bucket's, hold anything and are computed like others.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_CUDA_KERNELS_H
+#define TERN_DEVICE_CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "program/program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What activations and weights are stored as. Sums are float32 in all of them. */
+typedef enum tern_cuda_type { TERN_CUDA_F32, TERN_CUDA_F16, TERN_CUDA_BF16 } tern_cuda_type;
+
+/* A matrix on the device. */
+typedef struct tern_cuda_rows {
+    void *data;
+    int64_t ld;
+} tern_cuda_rows;
+
+typedef struct tern_cuda_shape {
+    int64_t n_rows;
+    int32_t width;
+    tern_cuda_type type;
+} tern_cuda_shape;
+
+/* Elements start ... start + n - 1 of a dense matrix of `columns` columns, from `dtype`, which `from` holds from element `start` on, into
+ * rows of ld elements. */
+cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda_type type, const void *from, tern_dtype dtype,
+                               int64_t start, int64_t n, int32_t columns);
+
+/* y[r] = table[ids[r]] */
+cudaError_t tern__cuda_embedding(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows table, const int32_t *ids, tern_cuda_shape shape);
+/* op: ADD, MULTIPLY, or an activation, of which b is ignored. y may be a or b. */
+cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b,
+                                   tern_cuda_shape shape);
+/* y = layer_norm(a) or, where b.data is not NULL, layer_norm(a + b). weight, bias (NULL: none): float32. */
+cudaError_t tern__cuda_layer_norm(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b, const float *weight,
+                                  const float *bias, float eps, tern_cuda_shape shape);
+/* y = layer_norm of the sum of n rows, 1 to 3, each of a table. */
+typedef struct tern_cuda_lookup {
+    tern_cuda_rows table;
+    const int32_t *ids;
+} tern_cuda_lookup;
+cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows y, const tern_cuda_lookup *lookups, int n,
+                                            const float *weight, const float *bias, float eps, tern_cuda_shape shape);
+cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, tern_cuda_shape shape);
+/* table [position][head_dim]: cosines, then sines, of half a head each. */
+cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const float *table, const int32_t *positions,
+                            int32_t head_dim, tern_cuda_shape shape);
+/* shape.n_rows sequences; an empty one gives zeros. */
+cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
+                            tern_cuda_shape shape);
+cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *picks, tern_cuda_shape shape);
+/* Dense float32 rows. */
+cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape);
+
+/* A tile: queries first ... first + TILE - 1, as far as they are in the sequence. */
+typedef struct tern_cuda_tile {
+    int32_t sequence, first;
+} tern_cuda_tile;
+
+#define TERN_CUDA_MAX_HEAD_DIM 256
+
+typedef struct tern_cuda_attention {
+    tern_cuda_rows q, k, v, y;
+    tern_cuda_type type;
+    int32_t n_heads, head_dim;
+    float scale;
+    const int32_t *row_start;
+    const tern_cuda_tile *tiles; /* [n_tiles]; sequence -1: none */
+    int32_t n_tiles;
+    const int32_t *columns; /* NULL: neither window nor bias nor table */
+    int32_t window;
+    const float *bias; /* [n_heads][2 reach + 1], by key's column - query's; NULL: none */
+    int32_t reach;
+    /* Disentangled: float32 tables [n_table_rows][n_heads * head_dim], NULL: without, and their row by query's column - key's. */
+    const float *table_keys, *table_queries;
+    const int32_t *table_row; /* [2 reach + 1] */
+} tern_cuda_attention;
+
+#define TERN_CUDA_TILE 32 /* queries of a tile in tern__cuda_attention */
+cudaError_t tern__cuda_attention(cudaStream_t stream, const tern_cuda_attention *attention);
+/* On tensor cores: float16 and bfloat16, rows at multiples of 16 bytes, no table of distances. Does it take such heads? */
+#define TERN_CUDA_TILE_MMA 64
+bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int capability);
+cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attention *attention);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

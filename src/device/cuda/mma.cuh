@@ -1,0 +1,52 @@
+/* mma.cuh - the tensor cores' 16 x 8 x 16 product of one warp, and the loads that bring its operands (PTX ISA, "mma.sync", "ldmatrix",
+ * "cp.async"); compute capability 8.0 and up.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_DEVICE_CUDA_MMA_CUH
+#define TERN_DEVICE_CUDA_MMA_CUH
+
+#include "device/cuda/elements.cuh"
+
+/* c [16][8] += a [16][16] b [16][8]. Lane l has of c: rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
+static __device__ __forceinline__ void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, f16) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+static __device__ __forceinline__ void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, bf16) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* Four 8 x 8 matrices of 16-bit elements from shared memory; lane l names row l % 8 of matrix l / 8. */
+static __device__ __forceinline__ void load_matrices(uint32_t *r, const void *row) {
+    const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address));
+}
+static __device__ __forceinline__ void load_matrices_transposed(uint32_t *r, const void *row) {
+    const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address));
+}
+
+/* 16 bytes to shared memory without waiting; zeros where `valid` is not. */
+static __device__ __forceinline__ void copy_16(void *to, const void *from, bool valid) {
+    const uint32_t address = (uint32_t)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(valid ? 16 : 0));
+}
+static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
+template <int LEFT> static __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT)); }
+
+static __device__ __forceinline__ uint32_t pack(float low, float high, f16) {
+    const __half2 pair = __floats2half2_rn(low, high);
+    return *(const uint32_t *)&pair;
+}
+static __device__ __forceinline__ uint32_t pack(float low, float high, bf16) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return *(const uint32_t *)&pair;
+}
+
+#endif

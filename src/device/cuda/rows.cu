@@ -1,0 +1,344 @@
+/* rows.cu - kernels that work on rows: lookups, elementwise ops, norms, rotary embedding, pooling, and the way in and out.
+ * A block has one row, or a part of one; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "device/cuda/elements.cuh"
+
+#define THREADS 128
+#define WARPS   (THREADS / 32)
+
+static inline unsigned blocks_of(int64_t n, int64_t each) { return (unsigned)((n + each - 1) / each); }
+
+static bool is_vector(tern_cuda_rows rows, tern_cuda_shape shape) {
+    return shape.width % 8 == 0 && is_aligned_16(rows.data, rows.ld, shape.type);
+}
+
+/* ---- In and out ---- */
+
+template <typename T, typename S>
+static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t start, int64_t n, int32_t columns) {
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    const int64_t at = start + i;
+    to[at / columns * ld + at % columns] = from_float<T>((float)from[i]);
+}
+
+template <typename T>
+static void convert(cudaStream_t stream, tern_cuda_rows to, const void *from, tern_dtype dtype, int64_t start, int64_t n, int32_t columns) {
+    const unsigned blocks = blocks_of(n, 256);
+    T *t = (T *)to.data;
+    if (dtype == TERN_DTYPE_F64) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const double *)from, start, n, columns);
+    else if (dtype == TERN_DTYPE_F16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const f16 *)from, start, n, columns);
+    else if (dtype == TERN_DTYPE_BF16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const bf16 *)from, start, n, columns);
+    else convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const float *)from, start, n, columns);
+}
+
+cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda_type type, const void *from, tern_dtype dtype,
+                               int64_t start, int64_t n, int32_t columns) {
+#define CALL(T) convert<T>(stream, to, from, dtype, start, n, columns)
+    TERN_CUDA_FOR_TYPE(type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+template <typename T> static __global__ void store_kernel(float *to, const T *x, int64_t ld, int32_t width) {
+    const int32_t c = blockIdx.y * THREADS + threadIdx.x;
+    if (c < width) to[(int64_t)blockIdx.x * width + c] = to_float(x[blockIdx.x * ld + c]);
+}
+
+cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape) {
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
+#define CALL(T) store_kernel<<<grid, THREADS, 0, stream>>>(to, (const T *)x.data, x.ld, shape.width)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+/* ---- Lookups ---- */
+
+template <typename T>
+static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t ld, const int32_t *ids, int32_t width) {
+    const int32_t c = blockIdx.y * THREADS + threadIdx.x;
+    if (c < width) y[blockIdx.x * ldy + c] = table[ids[blockIdx.x] * ld + c];
+}
+
+cudaError_t tern__cuda_embedding(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows table, const int32_t *ids, tern_cuda_shape shape) {
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
+#define CALL(T) lookup_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)table.data, table.ld, ids, shape.width)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *picks, tern_cuda_shape shape) {
+    return tern__cuda_embedding(stream, y, x, picks, shape);
+}
+
+/* ---- Elementwise ---- */
+
+/* expm1 keeps it right to 3 u, which tanhf is not. */
+static __device__ __forceinline__ float tanh_of(float x) {
+    const float e = expm1f(2.0f * fminf(fabsf(x), 20.0f));
+    return copysignf(e / (e + 2.0f), x);
+}
+
+static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
+    switch (op) {
+    case TERN_OP_ADD:
+        return a + b;
+    case TERN_OP_MULTIPLY:
+        return a * b;
+    case TERN_OP_GELU:
+        return 0.5f * a * (1.0f + erff(a * 0.70710678f));
+    case TERN_OP_GELU_TANH:
+        return a / (1.0f + expf(-1.5957691216f * (a + 0.044715f * a * a * a)));
+    case TERN_OP_QUICK_GELU:
+        return a / (1.0f + expf(-1.702f * a));
+    case TERN_OP_RELU:
+        return a > 0.0f ? a : 0.0f;
+    case TERN_OP_SILU:
+        return a / (1.0f + expf(-a));
+    case TERN_OP_SIGMOID:
+        return 1.0f / (1.0f + expf(-a));
+    default:
+        return tanh_of(a);
+    }
+}
+
+template <typename T, int V>
+static __global__ void elementwise_kernel(tern_op op, T *y, int64_t ldy, const T *a, int64_t lda, const T *b, int64_t ldb, int32_t width) {
+    const int32_t c = (blockIdx.y * THREADS + threadIdx.x) * V;
+    if (c >= width) return;
+    float x[V], z[V] = {};
+    load<V>(x, a + blockIdx.x * lda + c);
+    if (op == TERN_OP_ADD || op == TERN_OP_MULTIPLY) load<V>(z, b + blockIdx.x * ldb + c);
+#pragma unroll
+    for (int i = 0; i < V; i++) x[i] = apply(op, x[i], z[i]);
+    store<V>(y + blockIdx.x * ldy + c, x);
+}
+
+cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b,
+                                   tern_cuda_shape shape) {
+    const bool vector = is_vector(y, shape) && is_vector(a, shape) && (b.data == NULL || is_vector(b, shape));
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, vector ? 8 * THREADS : THREADS));
+#define CALL(T)                                                                                                                            \
+    if (vector)                                                                                                                            \
+        elementwise_kernel<T, 8>                                                                                                           \
+            <<<grid, THREADS, 0, stream>>>(op, (T *)y.data, y.ld, (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width);          \
+    else                                                                                                                                   \
+        elementwise_kernel<T, 1>                                                                                                           \
+            <<<grid, THREADS, 0, stream>>>(op, (T *)y.data, y.ld, (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width)
+    if (shape.type == TERN_CUDA_F32) {
+        CALL(float);
+    } else if (shape.type == TERN_CUDA_F16) {
+        CALL(f16);
+    } else {
+        CALL(bf16);
+    }
+#undef CALL
+    return cudaGetLastError();
+}
+
+/* ---- Norms. A block has a row; where it fits, each thread keeps its part in registers: PARTS times V elements. ---- */
+
+/* Where the elements of a row come from: one row, the sum of two, or of rows of tables. */
+template <typename T> struct two_rows {
+    const T *a, *b;
+    int64_t lda, ldb;
+    template <int V> __device__ __forceinline__ void get(float *x, int64_t row, int32_t c) const {
+        load<V>(x, a + row * lda + c);
+        if (b == NULL) return;
+        float z[V];
+        load<V>(z, b + row * ldb + c);
+#pragma unroll
+        for (int i = 0; i < V; i++) x[i] += z[i];
+    }
+};
+
+template <typename T> struct table_rows {
+    const T *tables[3];
+    const int32_t *ids[3];
+    int64_t ld;
+    int n;
+    template <int V> __device__ __forceinline__ void get(float *x, int64_t row, int32_t c) const {
+        load<V>(x, tables[0] + ids[0][row] * ld + c);
+        for (int t = 1; t < n; t++) {
+            float z[V];
+            load<V>(z, tables[t] + ids[t][row] * ld + c);
+#pragma unroll
+            for (int i = 0; i < V; i++) x[i] += z[i];
+        }
+    }
+};
+
+template <typename T, int V, int PARTS, typename Source>
+static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
+                                         int32_t width) {
+    const int64_t row = blockIdx.x;
+    float x[PARTS][V], sum = 0;
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) {
+        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        if (c >= width) continue;
+        source.template get<V>(x[p], row, c);
+#pragma unroll
+        for (int i = 0; i < V; i++) sum += x[p][i];
+    }
+    const float mean = block_sum<WARPS>(sum) / (float)width;
+    sum = 0;
+#pragma unroll
+    for (int p = 0; p < PARTS; p++)
+        if ((p * THREADS + threadIdx.x) * V < width) {
+#pragma unroll
+            for (int i = 0; i < V; i++) sum += (x[p][i] - mean) * (x[p][i] - mean);
+        }
+    const float factor = 1.0f / sqrtf(block_sum<WARPS>(sum) / (float)width + eps);
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) {
+        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        if (c >= width) continue;
+        float w[V], b[V] = {};
+        load<V>(w, weight + c);
+        if (bias != NULL) load<V>(b, bias + c);
+#pragma unroll
+        for (int i = 0; i < V; i++) x[p][i] = (x[p][i] - mean) * factor * w[i] + b[i];
+        store<V>(y + row * ldy + c, x[p]);
+    }
+}
+
+/* Rows of any width, read three times. */
+template <typename T, typename Source>
+static __global__ void layer_norm_long_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
+                                              int32_t width) {
+    const int64_t row = blockIdx.x;
+    float x, sum = 0;
+    for (int32_t c = threadIdx.x; c < width; c += THREADS) {
+        source.template get<1>(&x, row, c);
+        sum += x;
+    }
+    const float mean = block_sum<WARPS>(sum) / (float)width;
+    sum = 0;
+    for (int32_t c = threadIdx.x; c < width; c += THREADS) {
+        source.template get<1>(&x, row, c);
+        sum += (x - mean) * (x - mean);
+    }
+    const float factor = 1.0f / sqrtf(block_sum<WARPS>(sum) / (float)width + eps);
+    for (int32_t c = threadIdx.x; c < width; c += THREADS) {
+        source.template get<1>(&x, row, c);
+        y[row * ldy + c] = from_float<T>((x - mean) * factor * weight[c] + (bias != NULL ? bias[c] : 0.0f));
+    }
+}
+
+template <typename T, typename Source>
+static void launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, const Source &source, bool vector, const float *weight,
+                              const float *bias, float eps, tern_cuda_shape shape) {
+    const unsigned blocks = (unsigned)shape.n_rows;
+    T *to = (T *)y.data;
+    if (vector && shape.width <= THREADS * 8)
+        layer_norm_kernel<T, 8, 1><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
+    else if (vector && shape.width <= THREADS * 8 * 4)
+        layer_norm_kernel<T, 8, 4><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
+    else layer_norm_long_kernel<T><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
+}
+
+cudaError_t tern__cuda_layer_norm(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b, const float *weight,
+                                  const float *bias, float eps, tern_cuda_shape shape) {
+    const bool vector = is_vector(y, shape) && is_vector(a, shape) && (b.data == NULL || is_vector(b, shape));
+#define CALL(T)                                                                                                                            \
+    launch_layer_norm<T>(stream, y, two_rows<T>{(const T *)a.data, (const T *)b.data, a.ld, b.ld}, vector, weight, bias, eps, shape)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows y, const tern_cuda_lookup *lookups, int n,
+                                            const float *weight, const float *bias, float eps, tern_cuda_shape shape) {
+    const bool vector = is_vector(y, shape) && is_vector(lookups[0].table, shape);
+#define CALL(T)                                                                                                                            \
+    do {                                                                                                                                   \
+        table_rows<T> source = {};                                                                                                         \
+        source.ld = lookups[0].table.ld;                                                                                                   \
+        source.n = n;                                                                                                                      \
+        for (int t = 0; t < n; t++) {                                                                                                      \
+            source.tables[t] = (const T *)lookups[t].table.data;                                                                           \
+            source.ids[t] = lookups[t].ids;                                                                                                \
+        }                                                                                                                                  \
+        launch_layer_norm<T>(stream, y, source, vector, weight, bias, eps, shape);                                                         \
+    } while (0)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, int32_t width) {
+    const T *from = x + blockIdx.x * ldx;
+    T *to = y + blockIdx.x * ldy;
+    float sum = 0;
+    for (int32_t c = threadIdx.x; c < width; c += THREADS) sum += to_float(from[c]) * to_float(from[c]);
+    const float norm = fmaxf(sqrtf(block_sum<WARPS>(sum)), 1e-12f);
+    for (int32_t c = threadIdx.x; c < width; c += THREADS) to[c] = from_float<T>(to_float(from[c]) / norm);
+}
+
+cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, tern_cuda_shape shape) {
+#define CALL(T) normalize_kernel<<<(unsigned)shape.n_rows, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, shape.width)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+/* ---- Rotary embedding: a thread has a pair ---- */
+
+template <typename T>
+static __global__ void rope_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const float *table, const int32_t *positions,
+                                   int32_t head_dim, int32_t n_pairs) {
+    const int32_t pair = blockIdx.y * THREADS + threadIdx.x, half = head_dim / 2;
+    if (pair >= n_pairs) return;
+    const int32_t c = pair / half * head_dim + pair % half;
+    const float *angles = table + (int64_t)positions[blockIdx.x] * head_dim + pair % half;
+    const float cosine = angles[0], sine = angles[half];
+    const float a = to_float(x[blockIdx.x * ldx + c]), b = to_float(x[blockIdx.x * ldx + c + half]);
+    y[blockIdx.x * ldy + c] = from_float<T>(a * cosine - b * sine);
+    y[blockIdx.x * ldy + c + half] = from_float<T>(b * cosine + a * sine);
+}
+
+cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const float *table, const int32_t *positions,
+                            int32_t head_dim, tern_cuda_shape shape) {
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width / 2, THREADS));
+#define CALL(T)                                                                                                                            \
+    rope_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, table, positions, head_dim, shape.width / 2)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
+/* ---- Pooling: a block has 32 columns of a sequence, a warp every eighth row ---- */
+
+#define POOL_ROWS 8
+
+template <typename T>
+static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t width) {
+    __shared__ float parts[POOL_ROWS][33];
+    const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
+    const int32_t end = pool == TERN_POOL_CLS ? min(n, 1) : n;
+    float part = pool == TERN_POOL_MAX ? -INFINITY : 0.0f;
+    for (int32_t r = threadIdx.y; r < end && c < width; r += POOL_ROWS) {
+        const float value = to_float(x[(first + r) * ldx + c]);
+        part = pool == TERN_POOL_MAX ? fmaxf(part, value) : part + value;
+    }
+    parts[threadIdx.y][threadIdx.x] = part;
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= width) return;
+    for (int32_t r = 1; r < POOL_ROWS; r++)
+        part = pool == TERN_POOL_MAX ? fmaxf(part, parts[r][threadIdx.x]) : part + parts[r][threadIdx.x];
+    if (pool == TERN_POOL_MEAN) part /= (float)max(n, 1);
+    y[blockIdx.x * ldy + c] = from_float<T>(n > 0 ? part : 0.0f);
+}
+
+cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
+                            tern_cuda_shape shape) {
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, 32)), block(32, POOL_ROWS);
+#define CALL(T) pool_kernel<<<grid, block, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
