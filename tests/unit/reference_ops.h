@@ -50,7 +50,7 @@ static inline void reference_bounds_of_mlx(void) {
     op_bound[TERN_OP_GELU_TANH] = 2.5;
     op_bound[TERN_OP_SIGMOID] = 64;
     op_bound[TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 6;
-    op_bound[TERN_OP_POOL] = 6;
+    op_bound[TERN_OP_POOL] = 10;
     op_bound[TERN_OP_NORMALIZE] = 12;
 }
 
