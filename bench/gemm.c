@@ -12,14 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
+#include "bench/peaks.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/isa.h"
 
-enum { MAX_SAMPLES = 2000, MIN_SAMPLES = 5, PEAK_STEPS = 20000, CHAINS = 12 };
+enum { MAX_SAMPLES = 2000, MIN_SAMPLES = 5 };
 
 static double seconds_of(clockid_t clock) {
     struct timespec t;
@@ -32,65 +30,14 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* ---- The peak: independent chains of multiply-adds in registers; each function returns its floating-point operations ---- */
-
-static volatile float kept; /* so that the work is not dropped */
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static double peak_avx2(void) {
-    __m256 a[CHAINS];
-    for (int i = 0; i < CHAINS; i++) a[i] = _mm256_set1_ps((float)i);
-    const __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
-    for (int n = 0; n < PEAK_STEPS; n++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) a[i] = _mm256_fmadd_ps(a[i], x, y);
-    }
-    for (int i = 1; i < CHAINS; i++) a[0] = _mm256_add_ps(a[0], a[i]);
-    kept = _mm256_cvtss_f32(a[0]);
-    return 2.0 * 8 * CHAINS * PEAK_STEPS;
-}
-
-__attribute__((target("avx512f"))) static double peak_avx512(void) {
-    __m512 a[CHAINS];
-    for (int i = 0; i < CHAINS; i++) a[i] = _mm512_set1_ps((float)i);
-    const __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
-    for (int n = 0; n < PEAK_STEPS; n++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
-    }
-    for (int i = 1; i < CHAINS; i++) a[0] = _mm512_add_ps(a[0], a[i]);
-    kept = _mm512_cvtss_f32(a[0]);
-    return 2.0 * 16 * CHAINS * PEAK_STEPS;
-}
-#endif
-
-typedef float four __attribute__((vector_size(16)));
-
-static double peak_scalar(void) {
-    four a[CHAINS];
-    for (int i = 0; i < CHAINS; i++) a[i] = (four){(float)i, 1, 2, 3};
-    const four x = {0.999f, 0.999f, 0.999f, 0.999f}, y = {0.001f, 0.001f, 0.001f, 0.001f};
-    for (int n = 0; n < PEAK_STEPS; n++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) a[i] = a[i] * x + y;
-    }
-    for (int i = 1; i < CHAINS; i++) a[0] += a[i];
-    kept = a[0][0];
-    return 2.0 * 4 * CHAINS * PEAK_STEPS;
-}
+/* ---- The peak ---- */
 
 /* GFLOP/s of one thread, the median of many short tries: clocks rise and fall, so it is measured anew beside each shape. */
 static double measure_peak(tern_isa isa) {
     double rates[301];
     for (int i = 0; i < 301; i++) {
         const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-        double flops;
-#if defined(__x86_64__)
-        flops = isa == TERN_ISA_AVX512 ? peak_avx512() : isa == TERN_ISA_AVX2 ? peak_avx2() : peak_scalar();
-#else
-        (void)isa;
-        flops = peak_scalar();
-#endif
+        const double flops = tern__peak_multiply_adds(tern__isa_name(isa));
         rates[i] = flops / (seconds_of(CLOCK_THREAD_CPUTIME_ID) - start) * 1e-9;
     }
     qsort(rates, 301, sizeof *rates, by_value);

@@ -160,7 +160,11 @@ typedef struct tern_text {
 /* A tokenizer as a checkpoint folder has it. Read-only after load: many threads may encode with one. */
 typedef struct tern_tokenizer tern_tokenizer;
 
-/* tern_tokenizer_load - from a folder with tokenizer.json, or else with vocab.txt and (optionally) tokenizer_config.json.
+/* tern_tokenizer_load - from a folder with tokenizer.json, or else from the files that Hugging Face's transformers makes the same tokenizer
+ * of: vocab.txt; vocab.json and merges.txt; or a SentencePiece model (sentencepiece.bpe.model, spiece.model, spm.model, tokenizer.model). What
+ * they are for say "tokenizer_class" in tokenizer_config.json and "model_type" in config.json; special_tokens_map.json and
+ * added_tokens.json are read as transformers reads them. docs/ARCHITECTURE.md lists the classes. A sentence-transformers folder may have
+ * all this in the folder of its first module.
  * errors   TERN_E_IO  none of the files is there     TERN_E_FORMAT  broken     TERN_E_UNSUPPORTED  names the component */
 TERN_API tern_status tern_tokenizer_load(tern_tokenizer **out, const char *folder, tern_error *err);
 TERN_API void tern_tokenizer_free(tern_tokenizer *tokenizer);
@@ -243,8 +247,9 @@ typedef struct tern_model_options {
 TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
- * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names. The weights are
- * the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
+ * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names: the modules
+ * Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
+ * also of a module in its own folder, are the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
  * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
  * Nothing is downloaded.
  * options  NULL for the defaults
@@ -267,7 +272,7 @@ typedef struct tern_model_info {
     int64_t vocab_size;
     int64_t max_position_embeddings;
     int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
-    const char *pooling;             /* default of tern_model_embed: "mean", "cls", "max" */
+    const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
     int64_t n_labels;                /* of a classifier's head; 0: none */
@@ -368,8 +373,8 @@ TERN_API tern_status tern_model_forward(tern_model *model, const tern_forward_in
 /* ---- Feature extraction: texts in, embeddings out ------------------------------------------------------------------------------ */
 
 typedef enum tern_pooling {
-    TERN_POOLING_DEFAULT, /* the folder's 1_Pooling/config.json, else mean */
-    TERN_POOLING_MEAN,
+    TERN_POOLING_DEFAULT, /* what the folder's modules do, else mean */
+    TERN_POOLING_MEAN,    /* instead of the folder's own, where it has one of one mode and nothing but Normalize behind it */
     TERN_POOLING_CLS,
     TERN_POOLING_MAX
 } tern_pooling;
@@ -387,7 +392,7 @@ typedef struct tern_stage_times {
 typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
-    tern_choice normalize;    /* to unit length; default: whether the folder has 2_Normalize */
+    tern_choice normalize;    /* to unit length; default: whether the last module is Normalize */
     size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
@@ -403,7 +408,8 @@ TERN_API size_t tern_model_embedding_size(const tern_model *model);
  * the same bits whatever it is embedded with.
  * embeddings  [n_texts, C], in the order of the texts
  * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
- * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer     TERN_E_CANCELLED */
+ * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, or a pooling is asked for that others build upon
+ *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
 
@@ -414,6 +420,7 @@ typedef struct tern_op_profile {
     int64_t rows;                /* of its output */
     int64_t in_width, out_width; /* columns of its first input and of its output */
     double flops, bytes;         /* floating-point operations, and bytes that must move at least: the formulas of docs/OPS.md, float32 */
+    double weight_bytes;         /* of the bytes, those that are weights */
     int64_t ns;                  /* -1: it runs in one pass with ops after it, and its time is in that of the next op that has one */
 } tern_op_profile;
 
@@ -636,11 +643,15 @@ TERN_API tern_status tern_hub_pull(char **folder, const char *repo_id, const ter
 
 /* tern_checkpoint_init - write a folder with config.json, model.safetensors and a tokenizer for any config of a known model_type, its
  * weights drawn as Hugging Face initialises them (normal of initializer_range, norms 1, biases 0). The same bytes for the same seed on
- * any machine.
- * config_path  a config.json
- * folder       created if it is not there
- * errors       TERN_E_IO  cannot be written, or it already holds a checkpoint */
-TERN_API tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err);
+ * any machine. The tokenizer is of the kind that the model's checkpoints have (WordPiece, byte-level BPE or Unigram) and has vocab_size
+ * tokens, which are special ones, characters and strings of letters in alphabetical order: no published vocabulary.
+ * config  the path of a config.json, or one of the built-in names, each with the settings that its publisher gives: "bert-base-uncased",
+ *         "bert-large-uncased", "roberta-base", "xlm-roberta-base", "distilbert-base-uncased", "albert-base-v2",
+ *         "sentence-transformers/all-MiniLM-L6-v2" (its encoder), "google/electra-base-discriminator", "microsoft/mpnet-base",
+ *         "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"     (a file of such a name: "./roberta-base")
+ * folder  created if it is not there
+ * errors  TERN_E_IO  cannot be written, or it already holds a checkpoint; no such file and no such name */
+TERN_API tern_status tern_checkpoint_init(const char *config, uint64_t seed, const char *folder, tern_error *err);
 
 #ifdef __cplusplus
 }

@@ -126,7 +126,7 @@ def main():
     out("/* The names of each script, in lower case without _, parted by spaces. */\n")
     plain = [" ".join(name.lower().replace("_", "") for name in row) for row in names]
     out("static const char *const " + rows_of("pattern_scripts", ['"%s"' % row for row in plain]))
-    pairs = [(c, other) for c in sorted(same) for other in same[c] if other != c]
+    pairs = [(c, other) for c in sorted(same) for other in sorted(same[c]) if other != c]
     out("/* When case is ignored, the first stands for the second too; sorted. */\n")
     out("static const unsigned " + rows_of("pattern_same", ["{0x%X, 0x%X}" % pair for pair in pairs]).replace("] =", "][2] ="))
     out("/* Likewise for two or three characters: code point, characters. */\n")

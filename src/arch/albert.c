@@ -94,8 +94,19 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     facts->head = build_head(p, config, &c.bert, x, pooled);
 }
 
+static const tern_arch_tokenizer albert_tokenizer = {.vocabulary = TERN_VOCABULARY_UNIGRAM,
+                                              .lowercase = true,
+                                              .pad = "<pad>",
+                                              .unk = "<unk>",
+                                              .cls = "[CLS]",
+                                              .sep = "[SEP]",
+                                              .mask = "[MASK]",
+                                              .cls_key = "bos_token_id",
+                                              .sep_key = "eos_token_id",
+                                              .n_between = 1};
+
 const tern_arch tern__arch_albert = {
-    .classes = (const tern_arch_class[]){{"albert", "AlbertModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"albert", "AlbertModel", &albert_tokenizer}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "albert.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored = (const char *const[]){"embeddings.position_ids", "albert.embeddings.position_ids", "predictions.", "sop_classifier.",

@@ -75,11 +75,29 @@ typedef struct tern_arch_facts {
 /* TERN_POSITIONS_AFTER_PAD; max_tokens is what the positions leave. */
 void tern__positions_after_pad(tern_arch_facts *facts, const tern_config *config, int64_t pad_token_id);
 
-/* A model_type of config.json, and Hugging Face's class of its bare encoder. */
-typedef struct tern_arch_class { const char *model_type, *base_class; } tern_arch_class;
+/* What the tokenizers of an architecture's checkpoints are like: tern init makes one of that kind (model/random_tokenizer.c). */
+typedef enum tern_vocabulary_kind {
+    TERN_VOCABULARY_WORDPIECE,
+    TERN_VOCABULARY_BYTE_LEVEL_BPE,
+    TERN_VOCABULARY_UNIGRAM
+} tern_vocabulary_kind;
+
+typedef struct tern_arch_tokenizer {
+    tern_vocabulary_kind vocabulary;
+    bool lowercase;
+    const char *pad, *unk, *cls, *sep, *mask; /* special tokens */
+    const char *cls_key, *sep_key;            /* config.json's keys of their ids; pad's is "pad_token_id" */
+    int n_between;                            /* how many `sep` stand between the texts of a pair */
+} tern_arch_tokenizer;
+
+/* A model_type of config.json, Hugging Face's class of its bare encoder, and its tokenizer. */
+typedef struct tern_arch_class {
+    const char *model_type, *base_class;
+    const tern_arch_tokenizer *tokenizer;
+} tern_arch_class;
 
 typedef struct tern_arch {
-    const tern_arch_class *classes;      /* that are computed alike, {NULL, NULL}-terminated */
+    const tern_arch_class *classes;      /* that are computed alike, {NULL, NULL, NULL}-terminated */
     const char *const *prefixes;         /* of checkpoint names, NULL-terminated; "" among them */
     const tern_weight_alias *aliases;    /* other endings of names, {NULL, NULL}-terminated */
     const char *const *ignored;          /* beginnings of checkpoint names (prefix included) that are known and not needed */

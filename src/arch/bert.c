@@ -3,6 +3,7 @@
  * head, behind "bert."; the first ones say gamma and beta for LayerNorm's.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/bert_encoder.h"
+#include "arch/common/tokenizers.h"
 
 static void build_lm_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x, const char *output) {
     const bool is_tied = tern__config_bool_or(config, "tie_word_embeddings", true);
@@ -54,7 +55,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 const tern_arch tern__arch_bert = {
-    .classes = (const tern_arch_class[]){{"bert", "BertModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"bert", "BertModel", &tern__tokenizer_bert}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "bert.", NULL},
     .aliases = (const tern_weight_alias[]){{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}, {NULL, NULL}},
     .ignored = (const char *const[]){"embeddings.position_ids", "bert.embeddings.position_ids", "cls.", "classifier.", "qa_outputs.", NULL},

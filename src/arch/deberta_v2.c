@@ -170,8 +170,18 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     facts->head = build_head(p, config, &c, x);
 }
 
+static const tern_arch_tokenizer deberta_v2_tokenizer = {.vocabulary = TERN_VOCABULARY_UNIGRAM,
+                                              .pad = "[PAD]",
+                                              .unk = "[UNK]",
+                                              .cls = "[CLS]",
+                                              .sep = "[SEP]",
+                                              .mask = "[MASK]",
+                                              .cls_key = "cls_token_id",
+                                              .sep_key = "sep_token_id",
+                                              .n_between = 1};
+
 const tern_arch tern__arch_deberta_v2 = {
-    .classes = (const tern_arch_class[]){{"deberta-v2", "DebertaV2Model"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"deberta-v2", "DebertaV2Model", &deberta_v2_tokenizer}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "deberta.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored = (const char *const[]){"embeddings.position_ids", "deberta.embeddings.position_ids", "embeddings.position_embeddings.",

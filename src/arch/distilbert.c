@@ -2,6 +2,7 @@
  * with names of its own for keys and weights, no token types and no pooler. The norms' eps is fixed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/heads.h"
+#include "arch/common/tokenizers.h"
 
 #include <math.h>
 
@@ -92,7 +93,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 const tern_arch tern__arch_distilbert = {
-    .classes = (const tern_arch_class[]){{"distilbert", "DistilBertModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"distilbert", "DistilBertModel", &tern__tokenizer_bert}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "distilbert.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored = (const char *const[]){"embeddings.position_ids", "distilbert.embeddings.position_ids", "vocab_transform.",

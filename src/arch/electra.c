@@ -2,6 +2,7 @@
  * where embedding_size differs from hidden_size, one linear stands between the embeddings and the layers.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/bert_encoder.h"
+#include "arch/common/tokenizers.h"
 
 /* The generator's head goes back to embedding_size; the discriminator's (ElectraForPreTraining) tells replaced tokens. */
 static tern_head build_head(tern_program *p, const tern_config *config, const tern_bert_config *c, tern_value x) {
@@ -54,7 +55,7 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 const tern_arch tern__arch_electra = {
-    .classes = (const tern_arch_class[]){{"electra", "ElectraModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"electra", "ElectraModel", &tern__tokenizer_bert}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "electra.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored =

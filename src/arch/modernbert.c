@@ -144,8 +144,18 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     facts->head = build_head(p, config, &c, x);
 }
 
+static const tern_arch_tokenizer modernbert_tokenizer = {.vocabulary = TERN_VOCABULARY_BYTE_LEVEL_BPE,
+                                              .pad = "[PAD]",
+                                              .unk = "[UNK]",
+                                              .cls = "[CLS]",
+                                              .sep = "[SEP]",
+                                              .mask = "[MASK]",
+                                              .cls_key = "cls_token_id",
+                                              .sep_key = "sep_token_id",
+                                              .n_between = 1};
+
 const tern_arch tern__arch_modernbert = {
-    .classes = (const tern_arch_class[]){{"modernbert", "ModernBertModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"modernbert", "ModernBertModel", &modernbert_tokenizer}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "model.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored = (const char *const[]){"head.", "decoder.", "classifier.", NULL},

@@ -3,6 +3,7 @@
  * has pad_token_id + 1, and a pad token pad_token_id itself, so that max_position_embeddings - pad_token_id - 1 tokens fit.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/bert_encoder.h"
+#include "arch/common/tokenizers.h"
 
 void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_facts *facts) {
     const tern_bert_config c = tern__bert_config_read(config);
@@ -13,8 +14,20 @@ void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_f
     facts->head = tern__roberta_head_build(config, &c, x, pooled);
 }
 
+static const tern_arch_tokenizer roberta_tokenizer = {.vocabulary = TERN_VOCABULARY_BYTE_LEVEL_BPE,
+                                              .pad = "<pad>",
+                                              .unk = "<unk>",
+                                              .cls = "<s>",
+                                              .sep = "</s>",
+                                              .mask = "<mask>",
+                                              .cls_key = "bos_token_id",
+                                              .sep_key = "eos_token_id",
+                                              .n_between = 2};
+
 const tern_arch tern__arch_roberta = {
-    .classes = (const tern_arch_class[]){{"roberta", "RobertaModel"}, {"camembert", "CamembertModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"roberta", "RobertaModel", &roberta_tokenizer},
+                                         {"camembert", "CamembertModel", &tern__tokenizer_xlm_roberta},
+                                         {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "roberta.", NULL},
     .aliases = (const tern_weight_alias[]){{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}, {NULL, NULL}},
     .ignored =

@@ -2,9 +2,10 @@
  * weight names; what differs is the tokenizer and the size of the vocabulary.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/bert_encoder.h"
+#include "arch/common/tokenizers.h"
 
 const tern_arch tern__arch_xlm_roberta = {
-    .classes = (const tern_arch_class[]){{"xlm-roberta", "XLMRobertaModel"}, {NULL, NULL}},
+    .classes = (const tern_arch_class[]){{"xlm-roberta", "XLMRobertaModel", &tern__tokenizer_xlm_roberta}, {NULL, NULL, NULL}},
     .prefixes = (const char *const[]){"", "roberta.", NULL},
     .aliases = (const tern_weight_alias[]){{NULL, NULL}},
     .ignored =

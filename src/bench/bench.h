@@ -46,11 +46,22 @@ typedef struct tern_bench_grid {
  * errors   TERN_E_MEMORY only: what a model or a device refuses is in its rows */
 tern_status tern__bench_run_grid(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
 
+/* tern__bench_run_ops - the same for single ops, at the shapes that a base and a large encoder give them over the grid (its models are
+ * not looked at), and for square products; a row of the device's peaks comes first.
+ * errors   TERN_E_MEMORY only, as above */
+tern_status tern__bench_run_ops(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
+
 /* tern__bench_compare - print what changed from the rows of one file to those of another: a table, or with is_json a JSON object a row.
  * percent    changes of less are called the same, however sure
  * *is_worse  a row got slower, or fails and did not
  * errors     TERN_E_IO, TERN_E_FORMAT  a file cannot be read or has a line that is no row     TERN_E_MEMORY */
 tern_status tern__bench_compare(const char *path_a, const char *path_b, double percent, FILE *out, bool is_json, bool *is_worse,
                                 tern_error *err);
+
+typedef enum tern_report_format { TERN_REPORT_HTML, TERN_REPORT_MARKDOWN, TERN_REPORT_CSV } tern_report_format;
+
+/* tern__bench_report - write the rows of files as one page with plots (HTML), as tables (Markdown), or a line a row (CSV).
+ * errors   TERN_E_IO, TERN_E_FORMAT  as tern__bench_compare; gnuplot failed     TERN_E_UNSUPPORTED  HTML, and there is no gnuplot */
+tern_status tern__bench_report(char *const *paths, size_t n_paths, tern_report_format format, FILE *out, tern_error *err);
 
 #endif

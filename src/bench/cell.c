@@ -91,19 +91,7 @@ void tern__cell_check(tern_cell *cell, size_t width) {
 
 static const char *status_of(const tern_cell *cell) {
     if (cell->is_wrong) return "wrong";
-    switch (cell->status) {
-    case TERN_OK:
-        return cell->is_interrupted ? "interrupted" : "ok";
-    case TERN_E_MEMORY:
-        return "out_of_memory";
-    case TERN_E_DEVICE:
-        return "device_absent";
-    case TERN_E_UNSUPPORTED:
-    case TERN_E_DTYPE:
-        return "unsupported";
-    default:
-        return "failed";
-    }
+    return cell->is_interrupted ? "interrupted" : tern__row_status(cell->status);
 }
 
 static double whole_ms(const tern_sample *sample, int stage) { return stage < 0 ? sample->ms : sample->stage_ms[stage]; }
@@ -151,30 +139,47 @@ static bool add_statistics(json_t *row, const tern_cell *cell) {
     const double per_s = whole.median > 0 ? 1e3 / whole.median : 0;
     json_object_set_new(row, "texts_per_s", json_real(per_s * (double)cell->batch));
     json_object_set_new(row, "tokens_per_s", json_real(per_s * (double)cell->profile.n_tokens));
+    const double limit_ms = tern__row_number(row, "limit_ms", 0);
+    if (limit_ms > 0 && compute.median > 0) json_object_set_new(row, "share", json_real(limit_ms / compute.median));
     json_object_set_new(row, "flop_per_s", json_real(compute.median > 0 ? 1e3 * cell->profile.flops / compute.median : 0));
     return true;
 }
 
+/* Weights come from where all of them fit, since a run passes through all; the rest from where the activations of the run do. */
+static void add_work(tern_work *work, const tern_op_profile *op, const tern_profile *profile) {
+    work->flops += op->flops;
+    work->weight_bytes += op->weight_bytes;
+    work->other_bytes += op->bytes - op->weight_bytes;
+    work->weight_set = (double)profile->packed_bytes;
+    work->other_set = (double)profile->workspace_bytes;
+}
+
 /* What the run costs: per op name, those that ran in one pass together. */
-static json_t *list_ops(const tern_profile *profile) {
+static json_t *list_ops(const tern_profile *profile, const tern_peaks *peaks) {
     json_t *list = json_array();
     char name[256] = "";
-    double flops = 0, bytes = 0;
+    tern_work work = {0};
     for (size_t i = 0; i < profile->n_ops; i++) {
         const tern_op_profile *op = &profile->ops[i];
         const size_t length = strlen(name);
         snprintf(name + length, sizeof name - length, "%s%s", length > 0 ? "+" : "", op->op);
-        flops += op->flops;
-        bytes += op->bytes;
+        add_work(&work, op, profile);
         if (op->ns < 0) continue;
-        tern__row_add_op(list, name, 1e-6 * (double)op->ns, flops, bytes);
+        tern__row_add_op(list, name, 1e-6 * (double)op->ns, &work, peaks);
         name[0] = '\0';
-        flops = bytes = 0;
+        work = (tern_work){0};
     }
     return list;
 }
 
-static void add_costs(json_t *row, const tern_cell *cell) {
+/* The least time of the run: the sum over what runs in one pass. */
+static double limit_ms_of(const json_t *ops) {
+    double sum = 0;
+    for (size_t i = 0; i < json_array_size(ops); i++) sum += tern__row_number(json_array_get(ops, i), "limit_ms", 0);
+    return sum;
+}
+
+static void add_costs(json_t *row, const tern_cell *cell, const tern_peaks *peaks) {
     const tern_profile *profile = &cell->profile;
     const double padded = (double)(profile->n_texts * profile->longest);
     json_object_set_new(row, "tokens", json_integer((json_int_t)profile->n_tokens));
@@ -184,10 +189,12 @@ static void add_costs(json_t *row, const tern_cell *cell) {
     json_object_set_new(row, "bytes", json_real(profile->bytes));
     json_object_set_new(row, "packed_bytes", json_integer((json_int_t)profile->packed_bytes));
     json_object_set_new(row, "workspace_bytes", json_integer((json_int_t)profile->workspace_bytes));
-    json_object_set_new(row, "ops", list_ops(profile));
+    json_t *ops = list_ops(profile, peaks);
+    if (peaks->flop_per_s > 0) json_object_set_new(row, "limit_ms", json_real(limit_ms_of(ops)));
+    json_object_set_new(row, "ops", ops);
 }
 
-json_t *tern__cell_row(const tern_cell *cell, const json_t *common, double quiet_ms) {
+json_t *tern__cell_row(const tern_cell *cell, const json_t *common, const tern_peaks *peaks, double quiet_ms) {
     json_t *row = json_object();
     json_object_update(row, (json_t *)(uintptr_t)common);
     json_object_set_new(row, "status", json_string(status_of(cell)));
@@ -198,7 +205,7 @@ json_t *tern__cell_row(const tern_cell *cell, const json_t *common, double quiet
     json_object_set_new(row, "reference_bound", json_real(REFERENCE_BOUND));
     if (!tern__cell_is_running(cell)) return row;
     json_object_set_new(row, "peak_memory_bytes", json_integer((json_int_t)cell->peak_memory_bytes));
-    if (cell->profile.n_ops > 0) add_costs(row, cell);
+    if (cell->profile.n_ops > 0) add_costs(row, cell, peaks);
     add_samples(row, cell, quiet_ms);
     if (add_statistics(row, cell)) return row;
     json_decref(row);

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "bench/bench.h"
+#include "bench/peaks.h"
 
 enum { TERN_STAGE_TOKENIZE, TERN_STAGE_PACK, TERN_STAGE_COMPUTE, TERN_STAGE_RESULT, TERN_N_STAGES };
 
@@ -42,8 +43,8 @@ void tern__cell_check(tern_cell *cell, size_t width);
 void tern__cell_fail(tern_cell *cell, tern_status status, const char *message);
 bool tern__cell_is_running(const tern_cell *cell);
 
-/* A row: `common` (what all cells of the block share) and the cell's own. quiet_ms: the probe when nothing disturbs. NULL when memory is
- * short. */
-json_t *tern__cell_row(const tern_cell *cell, const json_t *common, double quiet_ms);
+/* A row: `common` (what all cells of the block share) and the cell's own. peaks: what the machine can do at most; quiet_ms: the probe
+ * when nothing disturbs. NULL when memory is short. */
+json_t *tern__cell_row(const tern_cell *cell, const json_t *common, const tern_peaks *peaks, double quiet_ms);
 
 #endif

@@ -10,6 +10,7 @@
 #include "bench/corpus.h"
 #include "bench/json_row.h"
 #include "bench/machine.h"
+#include "bench/peaks.h"
 
 typedef struct block {
     const tern_bench_grid *grid;
@@ -21,6 +22,7 @@ typedef struct block {
     tern_cell **by_size; /* the same, smallest first */
     size_t n_cells;
     float *references; /* [n_chars][width]; NULL: none */
+    tern_peaks peaks;  /* of the host, when it computes */
     double load_ms;
     double *probes; /* all of the block */
     size_t n_probes;
@@ -214,6 +216,7 @@ static json_t *describe_block(const block *b) {
     json_object_set_new(row, "isa", json_string(info.isa));
     json_object_set_new(row, "threads", json_integer(info.threads));
     json_object_set_new(row, "load_ms", json_real(b->load_ms));
+    if (b->peaks.flop_per_s > 0) json_object_set_new(row, "peaks", tern__peaks_describe(&b->peaks));
     json_object_set_new(row, "model_type", json_string(info.model_type));
     json_object_set_new(row, "n_parameters", json_integer((json_int_t)info.n_parameters));
     json_object_set_new(row, "num_hidden_layers", json_integer((json_int_t)info.num_hidden_layers));
@@ -235,7 +238,7 @@ static void write_rows(block *b, tern_bench_sink *sink) {
     for (size_t i = 0; i < b->n_cells; i++) {
         tern_cell *cell = &b->cells[i];
         cell->is_interrupted = tern__cell_is_running(cell) && cell->n_iterations < b->grid->n_iterations;
-        tern__sink_row(sink, tern__cell_row(cell, common, quiet_ms));
+        tern__sink_row(sink, tern__cell_row(cell, common, &b->peaks, quiet_ms));
     }
     json_decref(common);
 }
@@ -244,8 +247,11 @@ static tern_status load(block *b, tern_error *err) {
     const int64_t start_ns = tern__clock_ns();
     const tern_status status = tern_model_load(&b->model, b->checkpoint->folder, &b->options, err);
     b->load_ms = 1e-6 * (double)(tern__clock_ns() - start_ns);
-    if (status == TERN_OK) b->width = tern_model_embedding_size(b->model);
-    return status;
+    if (status != TERN_OK) return status;
+    b->width = tern_model_embedding_size(b->model);
+    const tern_model_info info = tern_model_get_info(b->model);
+    if (info.threads > 0 && tern__peaks_measure(&b->peaks, info.isa, info.threads, err) != TERN_OK) b->peaks = (tern_peaks){0};
+    return TERN_OK;
 }
 
 static tern_status run_block(block *b, tern_bench_sink *sink, tern_error *err) {

@@ -20,6 +20,22 @@ json_t *tern__row_begin(const char *kind) {
                      tern_version(), "git", tern__machine_git(), "started", started, "machine", tern__machine_describe());
 }
 
+const char *tern__row_status(tern_status status) {
+    switch (status) {
+    case TERN_OK:
+        return "ok";
+    case TERN_E_MEMORY:
+        return "out_of_memory";
+    case TERN_E_DEVICE:
+        return "device_absent";
+    case TERN_E_UNSUPPORTED:
+    case TERN_E_DTYPE:
+        return "unsupported";
+    default:
+        return "failed";
+    }
+}
+
 void tern__row_add_summary(json_t *row, const tern_summary *s) {
     json_t *part = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "median_ms", s->median, "median_low_ms", s->median_low,
                              "median_high_ms", s->median_high, "p10_ms", s->p10, "p90_ms", s->p90, "p99_ms", s->p99, "min_ms", s->min,
@@ -42,7 +58,7 @@ static void add_to(json_t *object, const char *key, double value) {
     json_object_set_new(object, key, json_real(tern__row_number(object, key, 0) + value));
 }
 
-void tern__row_add_op(json_t *list, const char *name, double ms, double flops, double bytes) {
+void tern__row_add_op(json_t *list, const char *name, double ms, const tern_work *work, const tern_peaks *peaks) {
     json_t *entry = NULL;
     for (size_t i = 0; i < json_array_size(list) && entry == NULL; i++)
         if (strcmp(tern__row_string(json_array_get(list, i), "op"), name) == 0) entry = json_array_get(list, i);
@@ -52,8 +68,11 @@ void tern__row_add_op(json_t *list, const char *name, double ms, double flops, d
     }
     json_object_set_new(entry, "n", json_integer(json_integer_value(json_object_get(entry, "n")) + 1));
     add_to(entry, "ms", ms);
-    add_to(entry, "flops", flops);
-    add_to(entry, "bytes", bytes);
+    add_to(entry, "flops", work->flops);
+    add_to(entry, "bytes", work->weight_bytes + work->other_bytes);
+    if (peaks->flop_per_s <= 0) return;
+    add_to(entry, "limit_ms", 1e-6 * tern__peaks_limit_ns(peaks, work));
+    json_object_set_new(entry, "share", json_real(tern__row_number(entry, "limit_ms", 0) / tern__row_number(entry, "ms", 1)));
 }
 
 void tern__sink_row(tern_bench_sink *sink, json_t *row) {

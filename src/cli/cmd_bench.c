@@ -84,7 +84,9 @@ static int find_models(bench_command *command, char **names, size_t n) {
     return TERN_CLI_GO_ON;
 }
 
-static int measure_grid(bench_command *command, tern_bench_grid *grid) {
+typedef tern_status measurement(const tern_bench_grid *grid, tern_bench_sink *sink, tern_error *err);
+
+static int measure(bench_command *command, measurement *run, const tern_bench_grid *grid) {
     tern_bench_sink sink = {.rows = {NULL, command->is_json ? stdout : NULL}, .table = command->is_json ? NULL : stdout};
     if (command->output != NULL && (sink.rows[0] = fopen(command->output, "w")) == NULL)
         return tern__cli_fail("%s: cannot be written: %s", command->output, strerror(errno));
@@ -92,7 +94,7 @@ static int measure_grid(bench_command *command, tern_bench_grid *grid) {
     sigaction(SIGINT, &action, &old);
     tern__cli_progress_open(&command->progress);
     tern_error err;
-    const tern_status status = tern__bench_run_grid(grid, &sink, &err);
+    const tern_status status = run(grid, &sink, &err);
     tern__cli_progress_close(&command->progress);
     sigaction(SIGINT, &old, NULL);
     if (sink.rows[0] != NULL && fclose(sink.rows[0]) != 0) sink.has_failed = true;
@@ -192,10 +194,11 @@ static int run_bench(int argc, char **argv) {
                             .is_interrupted = &is_interrupted,
                             .progress = show_progress,
                             .user = &command};
+    const bool is_ops = args.n_positional == 1 && strcmp(args.positional[0], "ops") == 0;
     code = args.n_positional > 0 ? read_lists(&command, &grid) : tern__cli_usage_error(&tern__cli_bench, "at least one MODEL is needed");
-    if (code == TERN_CLI_GO_ON) code = find_models(&command, args.positional, args.n_positional);
+    if (code == TERN_CLI_GO_ON && !is_ops) code = find_models(&command, args.positional, args.n_positional);
     grid.n_models = command.n_models;
-    if (code == TERN_CLI_GO_ON) code = measure_grid(&command, &grid);
+    if (code == TERN_CLI_GO_ON) code = measure(&command, is_ops ? tern__bench_run_ops : tern__bench_run_grid, &grid);
     for (size_t i = 0; i < command.n_models; i++) tern_free(command.models[i].folder);
     free(command.words);
     return code;
@@ -203,7 +206,7 @@ static int run_bench(int argc, char **argv) {
 
 const tern_cli_command tern__cli_bench = {
     .name = "bench",
-    .arguments = "MODEL ... [options]\n       tern bench --compare A.jsonl B.jsonl [--threshold PERCENT]",
+    .arguments = "MODEL ... [options]\n       tern bench ops [options]\n       tern bench --compare A.jsonl B.jsonl [--threshold PERCENT]",
     .summary = "how long models take, stage by stage",
     .description =
         "Measures the way from texts to vectors over a grid of text lengths and batches. Texts have exactly the number of characters "
@@ -213,6 +216,9 @@ const tern_cli_command tern__cli_bench = {
         "the machine was disturbed: such rows are marked as spoiled. Every vector of text 0 is compared with that of the scalar kernels. A "
         "row that\n"
         "fails (out of memory, a device that is not there, a wrong vector) says so, and the others go on; the exit status then is 1.\n\n"
+        "`tern bench ops` measures every op by itself at the shapes that a base and a large encoder give it over the grid, and what the "
+        "machine can\n"
+        "do at most: multiply-adds, bytes from each level of memory. Of each op it tells the share of that limit, and what bounds it.\n\n"
         "--compare tests each row by ranks (Mann and Whitney) over the iterations that nothing disturbed, adjusts for the number of rows, "
         "and\n"
         "tells the ratio of times with its 95 % interval. The exit status is 1 when a row got slower, or fails and did not.",

@@ -19,7 +19,9 @@ typedef struct tern_device_options {
 typedef struct tern_batch {
     int64_t n_sequences;                  /* at least 1 */
     int64_t n_tokens;                     /* sum of the lengths */
-    const int64_t *row_start;             /* [n_sequences + 1]: sequence s has rows row_start[s] ... row_start[s + 1] - 1, at least one */
+    const int64_t *row_start;             /* [n_sequences + 1]: sequence s has rows row_start[s] ... row_start[s + 1] - 1, at least one
+                                             unless nothing attends */
+    int64_t n_prompt_rows;                /* of each sequence, at its start: left out by pools that skip the prompt */
     int64_t n_picks;                      /* 0 unless an output of TERN_SPACE_PICKS is asked for */
     const int32_t *picks;                 /* [n_picks]: rows */
     int64_t *node_ns;                     /* [n_nodes], 0 before: where `run` puts what each node took, -1 for one that ran in one

@@ -20,7 +20,6 @@ static const char *const *tasks_of(const tern_folder *folder) {
 }
 
 tern_model_info tern_model_get_info(const tern_model *model) {
-    static const char *const pools[] = {"cls", "mean", "max"};
     const tern_folder *folder = &model->folder;
     const tern_device_properties device = model->device->properties(model->opened);
     return (tern_model_info){.model_type = folder->arch_class->model_type,
@@ -28,14 +27,14 @@ tern_model_info tern_model_get_info(const tern_model *model) {
                              .tasks = tasks_of(folder),
                              .n_parameters = model->n_parameters,
                              .checkpoint_dtype = model->checkpoint_dtype,
-                             .checkpoint_bytes = (int64_t)tern__checkpoint_bytes(folder->checkpoint),
+                             .checkpoint_bytes = (int64_t)tern__weights_bytes(folder),
                              .hidden_size = folder->facts.hidden_size,
                              .num_hidden_layers = folder->facts.num_hidden_layers,
                              .vocab_size = folder->facts.vocab_size,
                              .max_position_embeddings = folder->facts.max_position_embeddings,
                              .max_seq_length = model->max_seq_length,
-                             .pooling = pools[folder->modules.pooling],
-                             .normalize = folder->modules.normalize,
+                             .pooling = folder->chain.pooling,
+                             .normalize = folder->chain.normalize,
                              .is_sentence_transformer = folder->modules.is_present,
                              .n_labels = folder->n_labels,
                              .device = device.name,
@@ -60,7 +59,7 @@ tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64
     const tern_status status = model->device->workspace_bytes(model->compiled, &shape, &workspace_bytes, err);
     free(row_start);
     TERN_TRY(status);
-    *out = (tern_memory_plan){.mapped_bytes = (int64_t)tern__checkpoint_bytes(model->folder.checkpoint),
+    *out = (tern_memory_plan){.mapped_bytes = (int64_t)tern__weights_bytes(&model->folder),
                               .packed_bytes = (int64_t)model->device->packed_bytes(model->compiled),
                               .workspace_bytes = (int64_t)workspace_bytes};
     return TERN_OK;

@@ -12,13 +12,17 @@
 
 /* ---- The config ---- */
 
+tern_status tern__config_find_arch(const tern_arch **arch, const tern_arch_class **arch_class, const json_t *config, const char *path,
+                                   tern_error *err) {
+    const char *model_type = json_string_value(json_object_get(config, "model_type"));
+    if (model_type == NULL) return TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
+    return tern__arch_find(arch, arch_class, model_type, err);
+}
+
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
                               tern_error *err) {
     TERN_TRY(tern__json_load(config, path, err));
-    const char *model_type = json_string_value(json_object_get(*config, "model_type"));
-    tern_status status;
-    if (model_type == NULL) status = TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
-    else status = tern__arch_find(arch, arch_class, model_type, err);
+    const tern_status status = tern__config_find_arch(arch, arch_class, *config, path, err);
     if (status != TERN_OK) {
         json_decref(*config);
         *config = NULL;
@@ -27,23 +31,6 @@ tern_status tern__config_load(json_t **config, const tern_arch **arch, const ter
 }
 
 /* ---- The folder ---- */
-
-const char *tern__embedding_output(tern_pool pool, bool normalize) {
-    static const char *const names[][2] = {{"sentence_embedding.cls", "sentence_embedding.cls.normalized"},
-                                           {"sentence_embedding.mean", "sentence_embedding.mean.normalized"},
-                                           {"sentence_embedding.max", "sentence_embedding.max.normalized"}};
-    return names[pool][normalize];
-}
-
-/* Every pooling is in the program; a run computes only what it is asked for. */
-static void add_embedding_outputs(tern_program *program, tern_value last_hidden_state) {
-    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
-    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
-        const tern_value pooled = tern__pool(program, last_hidden_state, pools[i]);
-        tern__output(program, pooled, "%s", tern__embedding_output(pools[i], false));
-        tern__output(program, tern__normalize(program, pooled), "%s", tern__embedding_output(pools[i], true));
-    }
-}
 
 /* What the build asked for and the checkpoint does not have. */
 typedef struct weight_query {
@@ -60,6 +47,23 @@ static bool query_weight(void *context, const char *name) {
     return false;
 }
 
+/* Names of a module's weights are those of its class. */
+static const tern_arch module_names = {.prefixes = (const char *const[]){"", NULL},
+                                       .aliases = (const tern_weight_alias[]){{NULL, NULL}},
+                                       .ignored = (const char *const[]){NULL}};
+
+static tern_status list_sources(tern_folder *folder, tern_error *err) {
+    const tern_modules *modules = &folder->modules;
+    folder->sources = tern__alloc_zero(modules->n, sizeof *folder->sources);
+    if (folder->sources == NULL) return TERN_FAIL_MEMORY(err, modules->n * sizeof *folder->sources);
+    folder->sources[folder->n_sources++] = (tern_weight_source){.prefix = "", .arch = folder->arch, .checkpoint = folder->checkpoint};
+    for (size_t i = 1; i < modules->n; i++)
+        if (modules->items[i].checkpoint != NULL)
+            folder->sources[folder->n_sources++] =
+                (tern_weight_source){.prefix = modules->items[i].prefix, .arch = &module_names, .checkpoint = modules->items[i].checkpoint};
+    return TERN_OK;
+}
+
 static tern_status build_program(tern_folder *folder, const char *path, tern_error *err) {
     TERN_TRY(tern__program_new(&folder->program, err));
     weight_query query = {.arch = folder->arch, .checkpoint = folder->checkpoint};
@@ -70,11 +74,12 @@ static tern_status build_program(tern_folder *folder, const char *path, tern_err
                                 .context = &query};
     folder->arch->build(folder->program, &config, &folder->facts);
     folder->n_outputs = folder->program->n_outputs;
-    add_embedding_outputs(folder->program, folder->facts.last_hidden_state);
     const tern_status status = tern__program_finish(folder->program, err);
     if (status != TERN_OK) return tern__fail_prefix(err, status, path);
     TERN_TRY(tern__labels_read(folder, err));
-    return tern__weights_report(&folder->report, folder->arch, folder->program, folder->checkpoint, query.absent, query.n_absent, err);
+    TERN_TRY(tern__chain_build(folder, err));
+    TERN_TRY(list_sources(folder, err));
+    return tern__weights_report(&folder->report, folder, query.absent, query.n_absent, err);
 }
 
 static tern_status set_architecture(tern_folder *folder, tern_error *err) {
@@ -86,7 +91,7 @@ static tern_status set_architecture(tern_folder *folder, tern_error *err) {
 static tern_status open_parts(tern_folder *out, const char *folder, tern_error *err) {
     if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
     TERN_TRY(tern__modules_read(&out->modules, folder, err));
-    const char *path = out->modules.transformer_folder;
+    const char *path = out->modules.items[0].folder;
     char *config_path = tern__path_join(path, "config.json");
     if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
     const tern_status status = tern__config_load(&out->config, &out->arch, &out->arch_class, config_path, err);
@@ -110,6 +115,7 @@ void tern__folder_close(tern_folder *folder) {
     tern__checkpoint_close(folder->checkpoint);
     free(folder->architecture);
     free(folder->labels);
+    free(folder->sources);
     tern__arena_free(&folder->label_names);
     json_decref(folder->config);
     tern__modules_free(&folder->modules);
@@ -144,7 +150,7 @@ static tern_status read_model_max_length(const char *folder, int64_t *out, tern_
 
 /* A folder without a tokenizer still runs forward. */
 static tern_status load_tokenizer(tern_model *model, tern_error *err) {
-    const char *folder = model->folder.modules.transformer_folder;
+    const char *folder = model->folder.modules.items[0].folder;
     int64_t limit = model->folder.modules.max_seq_length, model_max_length;
     TERN_TRY(read_model_max_length(folder, &model_max_length, err));
     if (limit == 0) limit = model_max_length;
@@ -190,7 +196,7 @@ static void count_parameters(tern_model *model) {
 static tern_status load_parts(tern_model *model, const char *folder, const tern_model_options *options, tern_error *err) {
     TERN_TRY(tern__folder_open(&model->folder, folder, err));
     TERN_TRY(tern__weights_check(&model->folder.report, folder, err));
-    TERN_TRY(tern__weights_bind(model->folder.program, model->folder.arch, model->folder.checkpoint, &model->copies, err));
+    TERN_TRY(tern__weights_bind(&model->folder, &model->copies, err));
     count_parameters(model);
     TERN_TRY(load_tokenizer(model, err));
     return start_device(model, options, err);

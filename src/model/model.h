@@ -12,12 +12,28 @@
 
 /* ---- What a folder says beside its weights (modules.c) ---- */
 
-/* sentence-transformers' modules.json with what it names; for a plain folder its defaults: mean pooling, no normalisation. */
+typedef enum tern_module_kind {
+    TERN_MODULE_TRANSFORMER,
+    TERN_MODULE_POOLING,
+    TERN_MODULE_DENSE,
+    TERN_MODULE_LAYER_NORM,
+    TERN_MODULE_NORMALIZE,
+    TERN_MODULE_DROPOUT
+} tern_module_kind;
+
+typedef struct tern_module {
+    tern_module_kind kind;
+    char *prefix;                /* of its weights in the program: its path in modules.json and a slash, "2_Dense/" */
+    char *folder;
+    json_t *config;              /* its config.json; NULL: none, or that of the Transformer */
+    tern_checkpoint *checkpoint; /* of its own weights; NULL: it has none, or is the first module */
+} tern_module;
+
+/* sentence-transformers' modules.json with what it names; for a plain folder what the library takes: a Transformer and a mean. */
 typedef struct tern_modules {
-    bool is_present;          /* there is a modules.json */
-    char *transformer_folder; /* where config.json and the weights are */
-    tern_pool pooling;
-    bool normalize;
+    bool is_present;    /* there is a modules.json */
+    tern_module *items; /* [n], n >= 1; the first one, and no other, takes texts: config.json, weights and tokenizer are in its folder */
+    size_t n;
     int64_t max_seq_length; /* 0: not said */
 } tern_modules;
 
@@ -25,6 +41,22 @@ tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error
 void tern__modules_free(tern_modules *modules);
 
 /* ---- An opened folder: config, program and checkpoint, before any device (load.c) ---- */
+
+/* Where the weights of the program whose names begin with `prefix` are: under the rest of the name in a checkpoint. */
+typedef struct tern_weight_source {
+    const char *prefix; /* "", or a module's path and a slash, "2_Dense/" */
+    const tern_arch *arch;
+    const tern_checkpoint *checkpoint;
+} tern_weight_source;
+
+/* What the modules behind the first one make (chain.c). */
+typedef struct tern_chain {
+    char pooling[96];          /* "mean", "cls, max", "none" */
+    bool can_pool_otherwise;   /* the width does not depend on how token vectors become one, and nothing but Normalize follows */
+    bool normalize;            /* the last module is Normalize */
+    int64_t embedding_size;    /* 0: there is no sentence_embedding */
+    bool skips_prompt;         /* the Pooling has include_prompt false */
+} tern_chain;
 
 typedef struct tern_folder {
     tern_modules modules;
@@ -34,7 +66,10 @@ typedef struct tern_folder {
     tern_checkpoint *checkpoint;
     tern_program *program; /* weights not bound yet */
     tern_arch_facts facts;
-    int32_t n_outputs;   /* of Hugging Face's names; those of tern__embedding_output follow */
+    tern_chain chain;
+    tern_weight_source *sources; /* [n_sources]: the first module's, whose prefix is "", then those of others with weights */
+    size_t n_sources;
+    int32_t n_outputs;   /* of Hugging Face's names; those of the chain follow */
     const char **labels; /* [n_labels] of a classifier's head, in label_names; 0: none */
     int64_t n_labels;
     tern_arena label_names;
@@ -49,27 +84,34 @@ void tern__folder_close(tern_folder *folder);
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
                               tern_error *err);
 
+/* The arch of a config, which `path` names in errors. */
+tern_status tern__config_find_arch(const tern_arch **arch, const tern_arch_class **arch_class, const json_t *config, const char *path,
+                                   tern_error *err);
+
 /* special_tokens.c: the ids of the folder's tokenizer, which is loaded. */
 tern_status tern__special_tokens_read(tern_model *model, const char *folder, tern_error *err);
 
 /* labels.c: n_labels and their names from the config. */
 tern_status tern__labels_read(tern_folder *folder, tern_error *err);
 
-/* Name of the program's output that holds a text's embedding. */
-const char *tern__embedding_output(tern_pool pool, bool normalize);
+/* chain.c: append the modules behind the first one to the program, in which "last_hidden_state" is. Outputs are "sentence_embedding",
+ * which a last Normalize has not seen, and "sentence_embedding.normalized"; where can_pool_otherwise, also "sentence_embedding.cls" and so
+ * on. */
+tern_status tern__chain_build(tern_folder *folder, tern_error *err);
 
 /* ---- Weights (weights.c) ---- */
 
 /* The checkpoint's tensor for an architecture's weight, through prefixes and aliases; NULL when there is none. */
 const tern_tensor *tern__weight_find(const tern_arch *arch, const tern_checkpoint *checkpoint, const char *name);
-/* Fill the report: every weight of the program, the optional ones that are `absent`, every tensor of the checkpoint. */
-tern_status tern__weights_report(tern_load_report *out, const tern_arch *arch, const tern_program *program,
-                                 const tern_checkpoint *checkpoint, const char *const *absent, size_t n_absent, tern_error *err);
+/* Fill the report: every weight of the folder's program, the optional ones that are `absent`, every tensor of its checkpoints. */
+tern_status tern__weights_report(tern_load_report *out, const tern_folder *folder, const char *const *absent, size_t n_absent,
+                                 tern_error *err);
 /* Fail with all missing, unexpected and misshapen tensors in one message, or succeed when there is none. */
 tern_status tern__weights_check(const tern_load_report *report, const char *folder, tern_error *err);
 /* Point the program's weights at the checkpoint. Tensors that the file does not align to their dtype are copied to `copies`. */
-tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, const tern_checkpoint *checkpoint, tern_arena *copies,
-                               tern_error *err);
+tern_status tern__weights_bind(tern_folder *folder, tern_arena *copies, tern_error *err);
+/* Size of all weight files. */
+size_t tern__weights_bytes(const tern_folder *folder);
 
 /* ---- The model ---- */
 
@@ -110,5 +152,15 @@ void tern__rows_clear(tern_rows_builder *rows);
 
 /* Run under the model's lock. */
 tern_status tern__model_run(tern_model *model, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
+
+/* ---- Random checkpoints ---- */
+
+/* builtin_config.c: a copy of the config of that name. NULL when it is a file's path; fails when it is neither. */
+tern_status tern__builtin_config_load(json_t **out, const char *name, tern_error *err);
+/* random_tokenizer.c: tokenizer.json and tokenizer_config.json, to be freed with free(); NULL when memory was short. vocab_size: at least
+ * TERN_RANDOM_TOKENIZER_MIN. has_types: the second text of a pair has type 1. */
+#define TERN_RANDOM_TOKENIZER_MIN 5
+char *tern__random_tokenizer(const tern_arch_tokenizer *kind, const json_t *config, int64_t vocab_size, bool has_types);
+char *tern__random_tokenizer_config(const tern_arch_tokenizer *kind, int64_t max_tokens, bool has_types);
 
 #endif

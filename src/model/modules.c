@@ -1,14 +1,28 @@
-/* modules.c - a sentence-transformers folder: modules.json names its steps, each with a folder and a small config of its own.
- * Read here: Transformer, Pooling (one mode: cls, mean or max), Normalize. Both the form that the library writes since version 6
- * ("pooling_mode": "mean") and the one before ("pooling_mode_mean_tokens": true).
+/* modules.c - a sentence-transformers folder: modules.json lists its modules, each with a folder and a small config of its own. Here they
+ * are read and checked as a list; chain.c makes ops of them. A folder without modules.json is a Transformer and a mean, as the library
+ * takes it. Classes and configs follow sentence-transformers 6.2, with the names and forms of earlier versions.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
+
+static const struct {
+    const char *name; /* the class */
+    tern_module_kind kind;
+    bool is_input; /* takes texts: the first module is, no other */
+    bool needs_config, has_weights;
+} known_modules[] = {{"Transformer", TERN_MODULE_TRANSFORMER, true, false, false},
+                     {"Pooling", TERN_MODULE_POOLING, false, true, false},
+                     {"Dense", TERN_MODULE_DENSE, false, true, true},
+                     {"LayerNorm", TERN_MODULE_LAYER_NORM, false, true, true},
+                     {"Normalize", TERN_MODULE_NORMALIZE, false, false, false},
+                     {"Dropout", TERN_MODULE_DROPOUT, false, false, false}};
+enum { N_KNOWN_MODULES = sizeof known_modules / sizeof *known_modules };
 
 /* Folder/name parsed, NULL in *out when the file is not there. */
 static tern_status load_optional(json_t **out, const char *folder, const char *name, tern_error *err) {
@@ -20,128 +34,140 @@ static tern_status load_optional(json_t **out, const char *folder, const char *n
     return status;
 }
 
-static bool pool_by_name(const char *name, tern_pool *pool) {
-    static const struct {
-        const char *name;
-        tern_pool pool;
-    } known[] = {{"cls", TERN_POOL_CLS}, {"mean", TERN_POOL_MEAN}, {"max", TERN_POOL_MAX}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) {
-            *pool = known[i].pool;
-            return true;
-        }
-    return false;
+/* ---- The Transformer's settings ---- */
+
+/* The library's names of the file, newest first; the first that is there counts. */
+static tern_status load_transformer_config(json_t **out, const char **name, const char *folder, tern_error *err) {
+    static const char *const names[] = {"sentence_bert_config.json",       "sentence_roberta_config.json",
+                                        "sentence_distilbert_config.json", "sentence_camembert_config.json",
+                                        "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+                                        "sentence_xlnet_config.json"};
+    *out = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && *out == NULL; i++) {
+        *name = names[i];
+        TERN_TRY(load_optional(out, folder, names[i], err));
+    }
+    return TERN_OK;
 }
 
-/* The one mode that a Pooling config turns on, by its name; *n_modes counts them. */
-static const char *pooling_mode(const json_t *config, size_t *n_modes) {
-    static const struct {
-        const char *key, *mode;
-    } old_keys[] = {{"pooling_mode_cls_token", "cls"},
-                    {"pooling_mode_mean_tokens", "mean"},
-                    {"pooling_mode_max_tokens", "max"},
-                    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
-                    {"pooling_mode_weightedmean_tokens", "weightedmean"},
-                    {"pooling_mode_lasttoken", "lasttoken"}};
-    const json_t *mode = json_object_get(config, "pooling_mode");
-    if (json_is_string(mode)) {
-        *n_modes = 1;
-        return json_string_value(mode);
-    }
-    if (json_is_array(mode)) {
-        *n_modes = json_array_size(mode);
-        const char *name = json_string_value(json_array_get(mode, 0));
-        return name != NULL ? name : "";
-    }
-    const char *name = "none";
-    *n_modes = 0;
-    for (size_t i = 0; i < sizeof old_keys / sizeof *old_keys; i++)
-        if (json_is_true(json_object_get(config, old_keys[i].key))) {
-            name = old_keys[i].mode;
-            ++*n_modes;
-        }
-    return name;
-}
-
-static tern_status read_pooling(tern_modules *modules, const char *folder, tern_error *err) {
-    json_t *config;
-    TERN_TRY(load_optional(&config, folder, "config.json", err));
-    if (config == NULL)
-        return TERN_FAIL(err, TERN_E_IO, "%s/config.json: modules.json names a Pooling module there; the file is missing", folder);
-    size_t n_modes;
-    const char *mode = pooling_mode(config, &n_modes);
-    tern_status status = TERN_OK;
-    if (n_modes != 1 || !pool_by_name(mode, &modules->pooling))
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
-                           "%s/config.json: %zu pooling modes are on (\"%.40s\"); this version takes one of cls, mean, max", folder,
-                           n_modes, mode);
-    json_decref(config);
-    return status;
+/* model_max_length among the tokenizer's settings goes before max_seq_length. */
+static tern_status read_max_seq_length(tern_modules *modules, const json_t *config, const char *file, const char *folder, tern_error *err) {
+    const json_t *settings = json_object_get(config, "processor_kwargs");
+    if (settings == NULL) settings = json_object_get(config, "tokenizer_args");
+    const json_t *length = json_object_get(settings, "model_max_length");
+    if (length == NULL) length = json_object_get(config, "max_seq_length");
+    if (length == NULL || json_is_null(length)) return TERN_OK;
+    if (!json_is_integer(length) || json_integer_value(length) <= 0)
+        return TERN_FAIL(err, TERN_E_CONFIG, "%s/%s: \"max_seq_length\" is not a positive integer", folder, file);
+    modules->max_seq_length = json_integer_value(length);
+    return TERN_OK;
 }
 
 static tern_status read_transformer(tern_modules *modules, const char *folder, tern_error *err) {
     json_t *config;
-    TERN_TRY(load_optional(&config, folder, "sentence_bert_config.json", err));
-    const json_t *length = json_object_get(config, "max_seq_length");
-    tern_status status = TERN_OK;
-    if (json_is_integer(length) && json_integer_value(length) > 0) modules->max_seq_length = json_integer_value(length);
-    else if (length != NULL && !json_is_null(length))
-        status = TERN_FAIL(err, TERN_E_CONFIG, "%s/sentence_bert_config.json: \"max_seq_length\" is not a positive integer", folder);
+    const char *file;
+    TERN_TRY(load_transformer_config(&config, &file, folder, err));
+    tern_status status = read_max_seq_length(modules, config, file, folder, err);
     if (status == TERN_OK && json_is_true(json_object_get(config, "do_lower_case")))
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
-                           "%s/sentence_bert_config.json: \"do_lower_case\" is true; this version leaves case to the tokenizer", folder);
+        status =
+            TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/%s: \"do_lower_case\" is true; this version leaves case to the tokenizer", folder, file);
     json_decref(config);
     return status;
 }
 
-/* Paths in modules.json stay inside the folder. */
-static bool is_inner_path(const char *path) { return path[0] != '/' && strstr(path, "..") == NULL; }
+/* ---- The list ---- */
 
-/* One entry of modules.json. `step` counts: 0 Transformer, 1 Pooling, 2 Normalize, in this order. */
-static tern_status read_module(tern_modules *modules, const char *folder, const json_t *entry, size_t step, tern_error *err) {
+/* A path of modules.json stays inside the folder: it has no root and no part "..". */
+static bool is_inner_path(const char *path) {
+    if (path[0] == '/') return false;
+    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
+        if (*part == '/') part++;
+        if (part[0] == '.' && part[1] == '.' && (part[2] == '/' || part[2] == '\0')) return false;
+    }
+    return true;
+}
+
+/* The class that "sentence_transformers.some.modules.Pooling" names; N_KNOWN_MODULES: not one of these. */
+static size_t find_module(const char *type) {
+    static const char package[] = "sentence_transformers.";
+    size_t m = N_KNOWN_MODULES;
+    if (strncmp(type, package, sizeof package - 1) == 0)
+        for (m = 0; m < N_KNOWN_MODULES && strcmp(strrchr(type, '.') + 1, known_modules[m].name) != 0;) m++;
+    return m;
+}
+
+static tern_status fail_unknown(const char *folder, size_t index, const char *type, tern_error *err) {
+    char known[256] = "";
+    for (size_t m = 0, used = 0; m < N_KNOWN_MODULES; m++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", m > 0 ? ", " : "", known_modules[m].name);
+    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/modules.json: module %zu is \"%.80s\"; known are sentence_transformers' %s", folder,
+                     index, type, known);
+}
+
+static tern_status read_module(tern_modules *modules, const char *folder, const json_t *entry, size_t index, tern_error *err) {
     const char *type = json_string_value(json_object_get(entry, "type")), *path = json_string_value(json_object_get(entry, "path"));
     if (type == NULL || path == NULL || !is_inner_path(path))
-        return TERN_FAIL(err, TERN_E_FORMAT, "%s/modules.json: module %zu has no \"type\" or no \"path\" inside the folder", folder, step);
-    const char *dot = strrchr(type, '.'), *name = dot != NULL ? dot + 1 : type;
-    char *module_folder = path[0] == '\0' ? strdup(folder) : tern__path_join(folder, path);
-    if (module_folder == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(path) + 2);
-    tern_status status = TERN_OK;
-    if (step == 0 && strcmp(name, "Transformer") == 0) {
-        status = read_transformer(modules, module_folder, err);
-        modules->transformer_folder = module_folder;
-        return status;
+        return TERN_FAIL(err, TERN_E_FORMAT, "%s/modules.json: module %zu has no \"type\" or no \"path\" inside the folder", folder, index);
+    const size_t known = find_module(type);
+    if (known == N_KNOWN_MODULES) return fail_unknown(folder, index, type, err);
+    if (known_modules[known].is_input != (index == 0))
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/modules.json: module %zu is %s; the first module takes texts, and no other does",
+                         folder, index, known_modules[known].name);
+    tern_module *module = &modules->items[modules->n++];
+    module->kind = known_modules[known].kind;
+    module->prefix = tern__path_join(path[0] != '\0' ? path : ".", "");
+    module->folder = path[0] == '\0' ? strdup(folder) : tern__path_join(folder, path);
+    if (module->prefix == NULL || module->folder == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(path) + 2);
+    if (known_modules[known].is_input) return read_transformer(modules, module->folder, err);
+    TERN_TRY(load_optional(&module->config, module->folder, "config.json", err));
+    if (module->config == NULL && known_modules[known].needs_config)
+        return TERN_FAIL(err, TERN_E_IO, "%s/config.json: modules.json names a %s module there; the file is missing", module->folder,
+                         known_modules[known].name);
+    return known_modules[known].has_weights ? tern__checkpoint_open(&module->checkpoint, module->folder, err) : TERN_OK;
+}
+
+static tern_status read_list(tern_modules *modules, const char *folder, const json_t *list, tern_error *err) {
+    const size_t n = json_array_size(list);
+    if (n == 0) return TERN_FAIL(err, TERN_E_FORMAT, "%s/modules.json: not a list of modules", folder);
+    modules->items = tern__alloc_zero(n, sizeof *modules->items);
+    if (modules->items == NULL) return TERN_FAIL_MEMORY(err, n * sizeof *modules->items);
+    for (size_t i = 0; i < n; i++) TERN_TRY(read_module(modules, folder, json_array_get(list, i), i, err));
+    return TERN_OK;
+}
+
+/* What the library takes for a folder that it did not save. */
+static tern_status make_default_list(tern_modules *modules, const char *folder, tern_error *err) {
+    modules->items = tern__alloc_zero(2, sizeof *modules->items);
+    if (modules->items == NULL) return TERN_FAIL_MEMORY(err, 2 * sizeof *modules->items);
+    modules->n = 2;
+    modules->items[0].kind = TERN_MODULE_TRANSFORMER;
+    modules->items[1].kind = TERN_MODULE_POOLING;
+    for (size_t i = 0; i < 2; i++) {
+        modules->items[i].prefix = strdup("");
+        modules->items[i].folder = strdup(folder);
+        if (modules->items[i].prefix == NULL || modules->items[i].folder == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + 1);
     }
-    if (step == 1 && strcmp(name, "Pooling") == 0) status = read_pooling(modules, module_folder, err);
-    else if (step == 2 && strcmp(name, "Normalize") == 0) modules->normalize = true;
-    else
-        status = TERN_FAIL(err, TERN_E_UNSUPPORTED,
-                           "%s/modules.json: module %zu is \"%.80s\"; this version runs Transformer, Pooling, Normalize, in this order",
-                           folder, step, type);
-    free(module_folder);
-    return status;
+    return TERN_OK;
 }
 
 tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error *err) {
-    *out = (tern_modules){.pooling = TERN_POOL_MEAN};
+    *out = (tern_modules){0};
     json_t *list;
     TERN_TRY(load_optional(&list, folder, "modules.json", err));
-    tern_status status = TERN_OK;
-    if (list == NULL) {
-        out->transformer_folder = strdup(folder);
-        if (out->transformer_folder == NULL) status = TERN_FAIL_MEMORY(err, strlen(folder) + 1);
-    } else if (!json_is_array(list) || json_array_size(list) < 2) {
-        status = TERN_FAIL(err, TERN_E_FORMAT, "%s/modules.json: not a list of at least two modules", folder);
-    } else {
-        out->is_present = true;
-        for (size_t i = 0; i < json_array_size(list) && status == TERN_OK; i++)
-            status = read_module(out, folder, json_array_get(list, i), i, err);
-    }
+    out->is_present = list != NULL;
+    const tern_status status = list != NULL ? read_list(out, folder, list, err) : make_default_list(out, folder, err);
     json_decref(list);
     if (status != TERN_OK) tern__modules_free(out);
     return status;
 }
 
 void tern__modules_free(tern_modules *modules) {
-    free(modules->transformer_folder);
+    for (size_t i = 0; i < modules->n; i++) {
+        free(modules->items[i].prefix);
+        free(modules->items[i].folder);
+        json_decref(modules->items[i].config);
+        tern__checkpoint_close(modules->items[i].checkpoint);
+    }
+    free(modules->items);
     *modules = (tern_modules){0};
 }

@@ -89,58 +89,29 @@ static tern_status write_text(const char *folder, const char *name, const char *
     return status;
 }
 
-/* The n-th string of `letters` letters a ... z. */
-static void spell(char *out, int64_t n, int letters) {
-    for (int i = letters - 1; i >= 0; i--, n /= 26) out[i] = (char)('a' + n % 26);
-    out[letters] = '\0';
-}
-
-/* A WordPiece vocabulary of vocab_size lines: special tokens, the printable characters, then all strings of 2, 3 ... letters, each as a
- * word and as a continuation, until it is full. English then takes about one token for three to four letters. */
-static tern_status write_vocab(const char *folder, int64_t vocab_size, tern_error *err) {
-    static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-    tern_text_builder vocab = {0};
-    int64_t n = 0;
-    for (; n < 5 && n < vocab_size; n++) tern__text_print(&vocab, "%s\n", special[n]);
-    for (char c = '!'; c <= '~' && n < vocab_size; c++) {
-        if (c >= 'A' && c <= 'Z') continue;
-        tern__text_print(&vocab, "%c\n", c);
-        if (++n < vocab_size) n++, tern__text_print(&vocab, "##%c\n", c);
-    }
-    int64_t count = 26 * 26;
-    for (int letters = 2; n < vocab_size && letters < 8; letters++, count *= 26)
-        for (int64_t i = 0; i < 2 * count && n < vocab_size; i++, n++) {
-            char word[8];
-            spell(word, i / 2, letters);
-            tern__text_print(&vocab, "%s%s\n", i % 2 == 0 ? "" : "##", word);
-        }
-    char *text = tern__text_take(&vocab);
-    if (text == NULL) return TERN_FAIL_MEMORY(err, (size_t)vocab_size * 8);
-    const tern_status status = write_text(folder, "vocab.txt", text, err);
+static tern_status write_and_free(const char *folder, const char *name, char *text, tern_error *err) {
+    if (text == NULL) return TERN_FAIL_MEMORY(err, 1);
+    const tern_status status = write_text(folder, name, text, err);
     free(text);
     return status;
 }
 
-static tern_status write_tokenizer(const char *folder, const tern_arch_facts *facts, tern_error *err) {
-    char config[256];
-    snprintf(config, sizeof config,
-             "{\n  \"do_lower_case\": true,\n  \"model_max_length\": %lld,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
-             (long long)facts->max_tokens);
-    TERN_TRY(write_text(folder, "tokenizer_config.json", config, err));
-    return write_vocab(folder, facts->vocab_size, err);
+static tern_status write_tokenizer(const char *folder, const tern_arch_tokenizer *kind, const json_t *config, const tern_arch_facts *facts,
+                                   tern_error *err) {
+    const bool has_types = facts->type_vocab_size > 1;
+    TERN_TRY(write_and_free(folder, "tokenizer_config.json", tern__random_tokenizer_config(kind, facts->max_tokens, has_types), err));
+    return write_and_free(folder, "tokenizer.json", tern__random_tokenizer(kind, config, facts->vocab_size, has_types), err);
 }
 
 static tern_status write_config(const char *folder, const json_t *config, tern_error *err) {
     char *text = NULL;
     TERN_TRY(tern__json_dump(&text, config, JSON_INDENT(2), err));
-    const tern_status status = write_text(folder, "config.json", text, err);
-    free(text);
-    return status;
+    return write_and_free(folder, "config.json", text, err);
 }
 
 /* The folder, made when it is not there; one that holds a checkpoint is left alone. */
 static tern_status prepare_folder(const char *folder, tern_error *err) {
-    static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be made: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = tern__path_join(folder, files[i]);
@@ -163,20 +134,33 @@ static tern_status write_checkpoint(const json_t *json, const tern_arch *arch, c
     arch->build(program, &config, &facts);
     const tern_status status = tern__program_finish(program, err);
     if (status != TERN_OK) return tern__fail_prefix(err, status, config_path);
+    if (facts.vocab_size < TERN_RANDOM_TOKENIZER_MIN)
+        return TERN_FAIL(err, TERN_E_CONFIG, "%s: \"vocab_size\" %lld is too small for the special tokens; it must be at least %d",
+                         config_path, (long long)facts.vocab_size, TERN_RANDOM_TOKENIZER_MIN);
     TERN_TRY(prepare_folder(folder, err));
     TERN_TRY(write_weights(folder, program, facts.initializer_range, seed, err));
-    TERN_TRY(write_tokenizer(folder, &facts, err));
+    TERN_TRY(write_tokenizer(folder, arch_class->tokenizer, json, &facts, err));
     return write_config(folder, json, err);
 }
 
-tern_status tern_checkpoint_init(const char *config_path, uint64_t seed, const char *folder, tern_error *err) {
+/* A config file's, or that of a built-in name. */
+static tern_status load_config(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *name,
+                               tern_error *err) {
+    TERN_TRY(tern__builtin_config_load(config, name, err));
+    if (*config == NULL) return tern__config_load(config, arch, arch_class, name, err);
+    const tern_status status = tern__config_find_arch(arch, arch_class, *config, name, err);
+    if (status != TERN_OK) json_decref(*config);
+    return status;
+}
+
+tern_status tern_checkpoint_init(const char *config_name, uint64_t seed, const char *folder, tern_error *err) {
     json_t *config = NULL;
     const tern_arch *arch;
     const tern_arch_class *arch_class;
-    TERN_TRY(tern__config_load(&config, &arch, &arch_class, config_path, err));
+    TERN_TRY(load_config(&config, &arch, &arch_class, config_name, err));
     tern_program *program = NULL;
     tern_status status = tern__program_new(&program, err);
-    if (status == TERN_OK) status = write_checkpoint(config, arch, arch_class, program, config_path, seed, folder, err);
+    if (status == TERN_OK) status = write_checkpoint(config, arch, arch_class, program, config_name, seed, folder, err);
     tern__program_free(program);
     json_decref(config);
     return status;

@@ -62,61 +62,103 @@ static bool is_ignored(const tern_arch *arch, const char *name) {
     return false;
 }
 
-/* The strings of the entries still are the program's and the checkpoint's: copy them. */
-static bool own_names(tern_load_report *report, tern_arena *arena) {
+/* The source of a weight of the program; *name becomes its name there. */
+static const tern_weight_source *source_of(const tern_folder *folder, const char **name) {
+    for (size_t s = 1; s < folder->n_sources; s++)
+        if (starts_with(*name, folder->sources[s].prefix)) {
+            *name += strlen(folder->sources[s].prefix);
+            return &folder->sources[s];
+        }
+    return &folder->sources[0];
+}
+
+static const tern_tensor *find_in_sources(const tern_folder *folder, const char *name) {
+    const tern_weight_source *source = source_of(folder, &name);
+    return tern__weight_find(source->arch, source->checkpoint, name);
+}
+
+static bool own_name(const char **name, tern_arena *arena, const char *prefix) {
+    if (*name != NULL) *name = tern__arena_format(arena, "%s%s", prefix, *name);
+    return *name != NULL;
+}
+
+/* The names still are the program's and the checkpoint's, these without the prefix of their source: copy them. */
+static bool own_names(tern_load_report *report, tern_arena *arena, const char *const *prefixes) {
     for (size_t i = 0; i < report->n_entries; i++) {
         tern_weight_entry *entry = &report->entries[i];
-        entry->name = tern__arena_copy(arena, entry->name, strlen(entry->name));
-        if (entry->name == NULL) return false;
-        if (entry->checkpoint_name == NULL) continue;
-        entry->checkpoint_name = tern__arena_copy(arena, entry->checkpoint_name, strlen(entry->checkpoint_name));
-        if (entry->checkpoint_name == NULL) return false;
+        const bool is_of_program = entry->state != TERN_WEIGHT_UNEXPECTED && entry->state != TERN_WEIGHT_IGNORED;
+        if (!own_name(&entry->name, arena, is_of_program ? "" : prefixes[i])) return false;
+        if (entry->checkpoint_name != NULL && !own_name(&entry->checkpoint_name, arena, prefixes[i])) return false;
     }
     return true;
 }
 
-/* One entry a weight of the program; marks the tensors that it takes. `used` has a flag a tensor of the checkpoint. */
-static void report_program(tern_load_report *report, const tern_arch *arch, const tern_program *program, const tern_checkpoint *checkpoint,
-                           bool *used) {
+/* One entry a weight of the program. */
+static void report_program(tern_load_report *report, const tern_folder *folder, const char **prefixes) {
+    const tern_program *program = folder->program;
     for (int32_t w = 0; w < program->n_weights; w++) {
         const tern_weight *weight = &program->weights[w];
+        const char *name = weight->name;
+        prefixes[report->n_entries] = source_of(folder, &name)->prefix;
         tern_weight_entry *entry = &report->entries[report->n_entries++];
         *entry = (tern_weight_entry){.name = weight->name, .state = TERN_WEIGHT_MISSING, .expected_rank = weight->rank};
         memcpy(entry->expected_shape, weight->shape, sizeof weight->shape);
-        const tern_tensor *tensor = tern__weight_find(arch, checkpoint, weight->name);
+        const tern_tensor *tensor = find_in_sources(folder, weight->name);
         if (tensor == NULL) continue;
         entry_found(entry, tensor);
         entry->state = fits(weight, tensor) ? TERN_WEIGHT_USED : TERN_WEIGHT_MISSHAPEN;
-        used[tern__checkpoint_index(checkpoint, tensor)] = true;
     }
 }
 
-tern_status tern__weights_report(tern_load_report *out, const tern_arch *arch, const tern_program *program,
-                                 const tern_checkpoint *checkpoint, const char *const *absent, size_t n_absent, tern_error *err) {
-    const size_t n_tensors = tern__checkpoint_count(checkpoint);
-    tern_arena *arena = tern__alloc_zero(1, sizeof *arena);
-    *out = (tern_load_report){.entries = tern__alloc_zero((size_t)program->n_weights + n_absent + n_tensors, sizeof *out->entries),
-                              .storage = arena};
+/* One entry a tensor of the source that no weight of the program is; `used` has a flag a tensor. */
+static tern_status report_source(tern_load_report *report, const tern_folder *folder, const tern_weight_source *source,
+                                 const char **prefixes, tern_error *err) {
+    const size_t n_tensors = tern__checkpoint_count(source->checkpoint);
     bool *used = tern__alloc_zero(n_tensors, sizeof *used);
-    bool ok = arena != NULL && out->entries != NULL && used != NULL;
-    if (ok) {
-        report_program(out, arch, program, checkpoint, used);
-        for (size_t i = 0; i < n_absent; i++)
-            out->entries[out->n_entries++] = (tern_weight_entry){.name = absent[i], .state = TERN_WEIGHT_ABSENT};
-        for (size_t i = 0; i < n_tensors; i++) {
-            const tern_tensor *tensor = tern__checkpoint_get(checkpoint, i);
-            if (used[i]) continue;
-            tern_weight_entry *entry = &out->entries[out->n_entries++];
-            *entry = (tern_weight_entry){.name = tensor->name,
-                                         .state = is_ignored(arch, tensor->name) ? TERN_WEIGHT_IGNORED : TERN_WEIGHT_UNEXPECTED};
-            entry_found(entry, tensor);
-        }
-        ok = own_names(out, arena);
+    if (used == NULL) return TERN_FAIL_MEMORY(err, n_tensors);
+    for (int32_t w = 0; w < folder->program->n_weights; w++) {
+        const char *name = folder->program->weights[w].name;
+        if (source_of(folder, &name) != source) continue;
+        const tern_tensor *tensor = tern__weight_find(source->arch, source->checkpoint, name);
+        if (tensor != NULL) used[tern__checkpoint_index(source->checkpoint, tensor)] = true;
+    }
+    for (size_t i = 0; i < n_tensors; i++) {
+        const tern_tensor *tensor = tern__checkpoint_get(source->checkpoint, i);
+        if (used[i]) continue;
+        prefixes[report->n_entries] = source->prefix;
+        tern_weight_entry *entry = &report->entries[report->n_entries++];
+        *entry = (tern_weight_entry){.name = tensor->name,
+                                     .state = is_ignored(source->arch, tensor->name) ? TERN_WEIGHT_IGNORED : TERN_WEIGHT_UNEXPECTED};
+        entry_found(entry, tensor);
     }
     free(used);
-    if (ok) return TERN_OK;
-    tern_load_report_free(out);
-    return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for a load report of %zu tensors", n_tensors);
+    return TERN_OK;
+}
+
+static tern_status fill_report(tern_load_report *report, const tern_folder *folder, const char *const *absent, size_t n_absent,
+                               const char **prefixes, tern_error *err) {
+    report_program(report, folder, prefixes);
+    for (size_t i = 0; i < n_absent; i++) {
+        prefixes[report->n_entries] = "";
+        report->entries[report->n_entries++] = (tern_weight_entry){.name = absent[i], .state = TERN_WEIGHT_ABSENT};
+    }
+    for (size_t s = 0; s < folder->n_sources; s++) TERN_TRY(report_source(report, folder, &folder->sources[s], prefixes, err));
+    if (own_names(report, report->storage, prefixes)) return TERN_OK;
+    return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for a load report of %zu tensors", report->n_entries);
+}
+
+tern_status tern__weights_report(tern_load_report *out, const tern_folder *folder, const char *const *absent, size_t n_absent,
+                                 tern_error *err) {
+    size_t n = (size_t)folder->program->n_weights + n_absent;
+    for (size_t s = 0; s < folder->n_sources; s++) n += tern__checkpoint_count(folder->sources[s].checkpoint);
+    *out = (tern_load_report){.entries = tern__alloc_zero(n, sizeof *out->entries), .storage = tern__alloc_zero(1, sizeof(tern_arena))};
+    const char **prefixes = tern__alloc(n, sizeof *prefixes); /* of the sources that the entries are of */
+    tern_status status = TERN_OK;
+    if (out->entries == NULL || out->storage == NULL || prefixes == NULL) status = TERN_FAIL_MEMORY(err, n * sizeof *out->entries);
+    else status = fill_report(out, folder, absent, n_absent, prefixes, err);
+    free(prefixes);
+    if (status != TERN_OK) tern_load_report_free(out);
+    return status;
 }
 
 void tern_load_report_free(tern_load_report *report) {
@@ -177,11 +219,10 @@ tern_status tern__weights_check(const tern_load_report *report, const char *fold
 
 /* ---- Binding ---- */
 
-tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, const tern_checkpoint *checkpoint, tern_arena *copies,
-                               tern_error *err) {
-    for (int32_t w = 0; w < program->n_weights; w++) {
-        tern_weight *weight = &program->weights[w];
-        const tern_tensor *tensor = tern__weight_find(arch, checkpoint, weight->name);
+tern_status tern__weights_bind(tern_folder *folder, tern_arena *copies, tern_error *err) {
+    for (int32_t w = 0; w < folder->program->n_weights; w++) {
+        tern_weight *weight = &folder->program->weights[w];
+        const tern_tensor *tensor = find_in_sources(folder, weight->name);
         weight->data = tensor->data;
         weight->dtype = tensor->dtype;
         if ((uintptr_t)tensor->data % tern_dtype_bytes(tensor->dtype) == 0) continue;
@@ -191,4 +232,10 @@ tern_status tern__weights_bind(tern_program *program, const tern_arch *arch, con
         weight->data = memcpy(copy, tensor->data, bytes);
     }
     return TERN_OK;
+}
+
+size_t tern__weights_bytes(const tern_folder *folder) {
+    size_t bytes = 0;
+    for (size_t s = 0; s < folder->n_sources; s++) bytes += tern__checkpoint_bytes(folder->sources[s].checkpoint);
+    return bytes;
 }

@@ -369,10 +369,40 @@ tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, floa
     return append(program, node, info.space, info.width, false);
 }
 
-tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool) {
+static tern_value append_pool(tern_program *program, tern_value x, tern_pool pool, bool skips_prompt) {
     if (!check_value(program, TERN_OP_POOL, x, false)) return (tern_value){0};
     const int32_t width = tern__value(program, x)->width;
-    return append(program, (tern_node){.op = TERN_OP_POOL, .n_inputs = 1, .inputs = {x}, .pool = pool}, TERN_SPACE_SEQUENCES, width, false);
+    const tern_node node = {.op = TERN_OP_POOL, .n_inputs = 1, .inputs = {x}, .pool = pool, .skips_prompt = skips_prompt};
+    return append(program, node, TERN_SPACE_SEQUENCES, width, false);
+}
+
+tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool) { return append_pool(program, x, pool, false); }
+
+tern_value tern__pool_without_prompt(tern_program *program, tern_value x, tern_pool pool) { return append_pool(program, x, pool, true); }
+
+tern_value tern__concat(tern_program *program, tern_value a, tern_value b) {
+    const tern_op op = TERN_OP_CONCAT;
+    if (!check_value(program, op, a, false) || !check_value(program, op, b, false)) return (tern_value){0};
+    const tern_value_info left = *tern__value(program, a), right = *tern__value(program, b);
+    const int64_t width = (int64_t)left.width + right.width;
+    if (left.space != right.space) tern__program_fail(program, TERN_E_SHAPE, "concat: rows differ");
+    if (!check_width(program, op, width)) return (tern_value){0};
+    return append(program, (tern_node){.op = op, .n_inputs = 2, .inputs = {a, b}}, left.space, width, false);
+}
+
+tern_value tern__scale(tern_program *program, tern_value x, int64_t n_elements, int64_t element, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    if (!check_value(program, TERN_OP_SCALE, x, false) || !check_width(program, TERN_OP_SCALE, n_elements)) return (tern_value){0};
+    if (element < 0 || element >= n_elements)
+        tern__program_fail(program, TERN_E_SHAPE, "scale: element %lld of %lld", (long long)element, (long long)n_elements);
+    const tern_value_info info = *tern__value(program, x);
+    tern_node node = {.op = TERN_OP_SCALE, .n_inputs = 1, .inputs = {x}, .n_weights = 1, .element = (int32_t)element};
+    node.weights[0] = declare_weight(program, name, "", 1, n_elements, 0);
+    if (failed(program)) return (tern_value){0};
+    return append(program, node, info.space, info.width, false);
 }
 
 tern_value tern__take(tern_program *program, tern_value x) {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+
 static const char *const op_names[TERN_N_OPS] = {
 #define TERN_OP(ENUM, name, ...) #name,
 #include "program/ops.def"
@@ -22,6 +24,18 @@ bool tern__op_is_fused(tern_op op) {
 #undef TERN_OP
     };
     return (unsigned)op < TERN_N_OPS && kinds[op] == FUSED;
+}
+
+const char *tern__pool_name(tern_pool pool) {
+    static const char *const names[TERN_N_POOLS] = {"cls", "mean", "max", "sum", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+    return (unsigned)pool < TERN_N_POOLS ? names[pool] : "unknown pooling";
+}
+
+float tern__scale_factor(const tern_program *program, const tern_node *node) {
+    const tern_weight *weight = &program->weights[node->weights[0]];
+    float sum = 0;
+    for (int64_t i = 0; i < weight->shape[0]; i++) sum += tern__element_to_f32(weight->data, weight->dtype, (size_t)i);
+    return tern__element_to_f32(weight->data, weight->dtype, (size_t)node->element) / sum;
 }
 
 int32_t tern__program_find_output(const tern_program *program, const char *name) {
@@ -66,22 +80,29 @@ static double weight_bytes_of(const tern_program *program, const tern_node *node
     return bytes;
 }
 
-tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *batch) {
+static tern_cost cost_with(const tern_program *program, const tern_node *node, const tern_rows *batch, double weight_bytes) {
     const tern_value_info *output = tern__value(program, node->output);
     const tern_value_info *input = node->n_inputs > 0 ? tern__value(program, node->inputs[0]) : output;
     const double rows = (double)batch->rows[output->space], input_rows = (double)batch->rows[input->space];
     const double in = input->width, out = output->width, pairs = (double)batch->pairs;
-    const double weight_bytes = weight_bytes_of(program, node);
     const bool is_attention = node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
     const double n_heads = is_attention ? node->attention.n_heads : 0;
     const double table_rows = node->op == TERN_OP_DISENTANGLED_ATTENTION ? (double)program->weights[node->weights[0]].shape[0] : 0;
     switch (node->op) {
-#define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula) \
-    case TERN_OP_##ENUM: return (tern_cost){(double)(flops), (double)(bytes)};
+#define TERN_OP(ENUM, name, kind, n_inputs, weights, flops, bytes, formula)                                                                \
+    case TERN_OP_##ENUM:                                                                                                                   \
+        return (tern_cost){(double)(flops), (double)(bytes), 0};
 #include "program/ops.def"
 #undef TERN_OP
-    case TERN_N_OPS: break;
+    case TERN_N_OPS:
+        break;
     }
     (void)rows, (void)input_rows, (void)in, (void)pairs, (void)weight_bytes, (void)n_heads, (void)table_rows;
-    return (tern_cost){0, 0};
+    return (tern_cost){0};
+}
+
+tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *batch) {
+    tern_cost cost = cost_with(program, node, batch, weight_bytes_of(program, node));
+    cost.weight_bytes = cost.bytes - cost_with(program, node, batch, 0).bytes;
+    return cost;
 }

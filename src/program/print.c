@@ -11,7 +11,6 @@ static const char *space_name(tern_space space) {
 
 static void print_attributes(tern_text_builder *text, const tern_node *node) {
     static const char *const inputs[] = {"input_ids", "token_type_ids", "position_ids", "columns"};
-    static const char *const pools[] = {"cls", "mean", "max"};
     switch (node->op) {
     case TERN_OP_INPUT: tern__text_print(text, " %s", inputs[node->input]); break;
     case TERN_OP_LAYER_NORM:
@@ -20,7 +19,8 @@ static void print_attributes(tern_text_builder *text, const tern_node *node) {
     case TERN_OP_ROPE:
         tern__text_print(text, " heads=%d head_dim=%d theta=%g", node->rope.n_heads, node->rope.head_dim, (double)node->rope.theta);
         break;
-    case TERN_OP_POOL: tern__text_print(text, " %s", pools[node->pool]); break;
+    case TERN_OP_POOL: tern__text_print(text, " %s%s", tern__pool_name(node->pool), node->skips_prompt ? " without_prompt" : ""); break;
+    case TERN_OP_SCALE: tern__text_print(text, " element=%d", node->element); break;
     case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
     case TERN_OP_DISENTANGLED_ATTENTION:
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:

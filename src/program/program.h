@@ -37,7 +37,17 @@ typedef enum tern_input {
     TERN_N_INPUTS
 } tern_input;
 
-typedef enum tern_pool { TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX } tern_pool;
+/* How the rows of a sequence become one; names (tern__pool_name) are sentence-transformers'. */
+typedef enum tern_pool {
+    TERN_POOL_CLS,           /* the first row */
+    TERN_POOL_MEAN,
+    TERN_POOL_MAX,
+    TERN_POOL_SUM,
+    TERN_POOL_MEAN_SQRT_LEN, /* the sum, divided by the square root of the number of rows */
+    TERN_POOL_WEIGHTED_MEAN, /* the n-th row of the sequence weighs n, n from 1 on */
+    TERN_POOL_LAST_TOKEN,    /* the last row */
+    TERN_N_POOLS
+} tern_pool;
 
 /* A handle. {0} is the null value: the result of a failed call, and "none" where that is allowed. */
 typedef struct tern_value { int32_t index; } tern_value;
@@ -54,11 +64,13 @@ typedef struct tern_node {
     int32_t n_weights;                    /* LINEAR_CONCAT: 2 for each part; absent biases are TERN_NO_WEIGHT */
     int32_t weights[TERN_OP_MAX_WEIGHTS]; /* indices into tern_program.weights */
     tern_value output;
+    bool skips_prompt;                    /* POOL: without the batch's n_prompt_rows */
     union {
         tern_input input;                                    /* INPUT */
         float eps;                                           /* LAYER_NORM, ADD_LAYER_NORM */
         tern_op activation;                                  /* LINEAR_ACTIVATION: GELU ... TANH */
         tern_pool pool;                                      /* POOL */
+        int32_t element;                                     /* SCALE: of the weight */
         struct { int32_t start; } slice;                     /* SLICE: first column */
         struct { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; } rope;
         struct {
@@ -130,7 +142,7 @@ tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_fe
     __attribute__((format(printf, 5, 6)));
 /* The same under full names, which another op may share; bias NULL: none. */
 tern_value tern__linear_named(tern_program *program, tern_value x, int64_t out_features, const char *weight, const char *bias);
-/* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH; INPUT stands for the identity and returns x. */
+/* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH LOG1P; INPUT stands for the identity and returns x. */
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op);
 tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width);
 /* Full attention within each sequence; q, k, v [tokens, n_heads * head_dim], head h in columns h * head_dim ... */
@@ -159,6 +171,13 @@ tern_value tern__disentangled_attention(tern_program *program, tern_value q, ter
  * TERN_INPUT_POSITION_IDS below max_positions. */
 tern_value tern__rope(tern_program *program, tern_value x, int64_t n_heads, float theta, int64_t max_positions);
 tern_value tern__pool(tern_program *program, tern_value x, tern_pool pool);
+/* The same, of the rows behind the prompt (tern_batch.n_prompt_rows). */
+tern_value tern__pool_without_prompt(tern_program *program, tern_value x, tern_pool pool);
+/* b's columns behind a's. */
+tern_value tern__concat(tern_program *program, tern_value a, tern_value b);
+/* x times an element of the weight `name`, which has n_elements, divided by their sum. */
+tern_value tern__scale(tern_program *program, tern_value x, int64_t n_elements, int64_t element, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
 /* Rows of tokens at the batch's picks. */
 tern_value tern__take(tern_program *program, tern_value x);
 tern_value tern__normalize(tern_program *program, tern_value x);
@@ -175,6 +194,9 @@ tern_status tern__program_finish(const tern_program *program, tern_error *err);
 
 const char *tern__op_name(tern_op op);
 bool tern__op_is_fused(tern_op op);
+const char *tern__pool_name(tern_pool pool);
+/* The factor of a SCALE node whose weight is bound. */
+float tern__scale_factor(const tern_program *program, const tern_node *node);
 static inline const tern_value_info *tern__value(const tern_program *program, tern_value value) { return &program->values[value.index]; }
 /* Index into outputs, -1 when there is none of that name. */
 int32_t tern__program_find_output(const tern_program *program, const char *name);
@@ -195,7 +217,7 @@ typedef struct tern_rows {
     int64_t pairs; /* sum over sequences of tokens squared */
 } tern_rows;
 
-typedef struct tern_cost { double flops, bytes; } tern_cost;
+typedef struct tern_cost { double flops, bytes, weight_bytes; } tern_cost; /* weight_bytes: of the bytes, those that are weights */
 tern_cost tern__node_cost(const tern_program *program, const tern_node *node, const tern_rows *rows);
 
 /* ---- Fusing (fuse.c): core ops become the fused ops that the device wants. Values that are outputs stay.

@@ -3,6 +3,7 @@
 #include "task/feature_extraction.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,35 +14,28 @@ tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
 }
 
-size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model->folder.facts.hidden_size; }
+size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model->folder.chain.embedding_size; }
 
 /* ---- The call ---- */
 
 tern_status tern__embed_choose(tern_embed_options *chosen, int32_t *output, const tern_model *model, const tern_embed_options *options,
                                tern_error *err) {
+    static const char *const poolings[] = {"", ".mean", ".cls", ".max"}; /* in the order of tern_pooling */
+    const tern_chain *chain = &model->folder.chain;
     *chosen = options != NULL ? *options : tern_embed_options_default();
     if (chosen->size != sizeof *chosen)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "options: size is %zu, not %zu; start from tern_embed_options_default()", chosen->size,
                          sizeof *chosen);
-    const tern_modules *modules = &model->folder.modules;
-    tern_pool pool = modules->pooling;
-    switch (chosen->pooling) {
-    case TERN_POOLING_DEFAULT:
-        break;
-    case TERN_POOLING_MEAN:
-        pool = TERN_POOL_MEAN;
-        break;
-    case TERN_POOLING_CLS:
-        pool = TERN_POOL_CLS;
-        break;
-    case TERN_POOLING_MAX:
-        pool = TERN_POOL_MAX;
-        break;
-    default:
+    if ((unsigned)chosen->pooling >= sizeof poolings / sizeof *poolings)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is %d, which is no tern_pooling", (int)chosen->pooling);
-    }
-    const bool normalize = chosen->normalize == TERN_CHOICE_DEFAULT ? modules->normalize : chosen->normalize == TERN_CHOICE_YES;
-    *output = tern__program_find_output(model->folder.program, tern__embedding_output(pool, normalize));
+    if (chosen->pooling != TERN_POOLING_DEFAULT && !chain->can_pool_otherwise)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "options: pooling is asked for; the folder's modules have one (%s) that others build upon",
+                         chain->pooling);
+    const bool normalize = chosen->normalize == TERN_CHOICE_DEFAULT ? chain->normalize : chosen->normalize == TERN_CHOICE_YES;
+    char name[64];
+    snprintf(name, sizeof name, "sentence_embedding%s%s", poolings[chosen->pooling], normalize ? ".normalized" : "");
+    *output = tern__program_find_output(model->folder.program, name);
+    if (*output < 0) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "the folder's modules make no sentence_embedding");
     return TERN_OK;
 }
 

@@ -22,6 +22,7 @@ static tern_op_profile describe_op(const tern_program *program, const tern_node 
                              .out_width = output->width,
                              .flops = cost.flops,
                              .bytes = cost.bytes,
+                             .weight_bytes = cost.weight_bytes,
                              .ns = ns};
 }
 

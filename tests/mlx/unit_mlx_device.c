@@ -247,6 +247,40 @@ static void test_threads_that_end(void **state) {
     unload(&m);
 }
 
+/* Texts without tokens, of a model in which nothing attends. */
+static void test_empty_texts(void **state) {
+    (void)state;
+    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX, TERN_POOL_LAST_TOKEN};
+    static const int64_t starts[][4] = {{0, 0, 2, 2}, {0, 0, 0, 0}};
+    static const int32_t ids[] = {1, 1};
+    const float table[] = {5, 6, 7, 8};
+    tern_program *p;
+    tern_error err;
+    assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
+    const tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 2, 2, "table");
+    for (int i = 0; i < 4; i++) tern__output(p, tern__pool(p, x, pools[i]), "%d", i);
+    p->weights[0].data = table;
+    p->weights[0].dtype = TERN_DTYPE_F32;
+    model m = {.program = p};
+    assert_int_equal(mlx->open(&m.device, &(tern_device_options){.unit = "cpu"}, &err), TERN_OK);
+    assert_int_equal(mlx->compile(&m.compiled, m.device, p, "float32", &err), TERN_OK);
+    for (int s = 0; s < 2; s++) {
+        float y[4][6];
+        tern_run_output outputs[4];
+        for (int i = 0; i < 4; i++) outputs[i] = (tern_run_output){.output = i, .data = y[i]};
+        const tern_batch batch = {.n_sequences = 3, .n_tokens = starts[s][3], .row_start = starts[s], .inputs = {ids}};
+        if (mlx->run(m.compiled, &batch, outputs, 4, &err) != TERN_OK) fail_msg("%s", err.message);
+        for (int i = 0; i < 4; i++)
+            for (int e = 0; e < 6; e++) {
+                const float expected = s == 0 && (e == 2 || e == 3) ? (float)(5 + e) : pools[i] == TERN_POOL_MAX ? -INFINITY : 0;
+                if (y[i][e] != expected) fail_msg("form %d, pool %d, element %d: %g, not %g", s, i, e, (double)y[i][e], (double)expected);
+            }
+    }
+    mlx->release(m.compiled);
+    mlx->close(m.device);
+    tern__program_free(p);
+}
+
 static void test_out_of_memory(void **state) {
     (void)state;
     model m = load();
@@ -281,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_memory_is_flat),
         cmocka_unit_test(test_threads_and_models),
         cmocka_unit_test(test_threads_that_end),
+        cmocka_unit_test(test_empty_texts),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("mlx device", tests, find_mlx, NULL);

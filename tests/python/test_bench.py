@@ -2,18 +2,23 @@
 """test_bench.py - tern bench on tiny models: rows are complete and add up, what fails has a row that says so, the output can be read
 by programs. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
 """
+import base64
+import csv
+import io
 import json
+import re
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import numpy as np
 import safetensors.numpy
 
-from command import MODEL, TERN, TINY, check, check_fails, done, main, tern
+from command import MODEL, ROOT, TERN, TINY, check, check_fails, done, main, tern
 
 SMALL = ("--chars", "50,100", "--batch", "1,3", "--iterations", "7", "--warmup", "2")
 STAGES = ("tokenize_ms", "pack_ms", "compute_ms", "result_ms")
@@ -42,6 +47,8 @@ def test_rows(scratch):
               what + "statistics are those of the samples", str(row))
         check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
               np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
+        check(np.isclose(row["limit_ms"], sum(op["limit_ms"] for op in row["ops"])) and 0 < row["share"] and
+              np.isclose(row["share"], row["limit_ms"] / statistics.median(row["stages"]["compute_ms"])), what + "share of the limit")
         check(np.isclose(sum(op["flops"] for op in row["ops"]), row["flops"]) and
               np.isclose(sum(op["bytes"] for op in row["ops"]), row["bytes"]) and all(op["ms"] > 0 for op in row["ops"]),
               what + "the ops add up", str(row["ops"]))
@@ -71,6 +78,27 @@ def test_costs_against_a_count(scratch):
 def test_json():
     rows = done("bench", TINY, "--chars", "20", "--batch", "2", "--iterations", "3", "--warmup", "0", "--json").json()
     check(len(rows) == 1 and rows[0]["schema"] == "tern-bench-1" and rows[0]["warmup_ms"] == [], "--json prints the rows", str(rows))
+
+
+def test_ops(scratch):
+    """Every op that computes, at two shapes, and square products."""
+    done("bench", "ops", "--chars", "9", "--batch", "2", "--iterations", "3", "--warmup", "1", "--output", scratch / "rows.jsonl")
+    peaks, *rows = rows_of(scratch / "rows.jsonl")
+    bandwidth = peaks["peaks"]["bandwidth"]
+    check(peaks["kind"] == "peaks" and peaks["peaks"]["flop_per_s"] > 1e8 and len(bandwidth) == 8 and
+          all(b["bytes_per_s"] > 0 for b in bandwidth), "the machine's peaks come first", str(peaks))
+    table = (ROOT / "src" / "program" / "ops.def").read_text()
+    ops = set(re.findall(r"^TERN_OP\(\w+, (\w+),", table, re.M)) - {"input", "slice"}
+    check({r["op"] for r in rows} == ops and len(rows) == 2 * len(ops) + 6, "every op of ops.def", str({r["op"] for r in rows} ^ ops))
+    check(all(r["status"] == "ok" and len(r["iterations_ms"]) == 3 and len(r["warmup_ms"]) == 1 and r["first_ms"] > 0 and
+              r["median_ms"] == statistics.median(r["iterations_ms"]) for r in rows), "every sample is kept")
+    check(all(0 < r["limit_ms"] and np.isclose(r["share"], r["limit_ms"] / r["median_ms"]) and
+              r["bound"] in ("compute", "memory", "overhead", "neither") for r in rows), "a share of the limit, and a verdict")
+    linear = next(r for r in rows if r["op"] == "linear" and r["shape"] == "base")
+    check(linear["tokens"] == 4 and linear["rows"] == 8 and linear["flops"] == 8 * 768 * (2 * 768 + 1) and
+          linear["bytes"] == 4 * (768 * 768 + 768 + 8 * 2 * 768) and linear["n_copies"] > 20, "a product and its cost", str(linear))
+    result = tern("bench", "ops", "--chars", "9", "--batch", "1", "--device", "nowhere", "--json")
+    check(result.code == 1 and [r["status"] for r in result.json()] == ["device_absent"], "an absent device", result.err)
 
 
 def test_failures(scratch):
@@ -189,6 +217,59 @@ def test_compare_refuses(scratch):
     odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
     result = compare(scratch, [odd, {"schema": "tern-bench-1"}], [odd])
     check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
+
+
+def measured_and_not(scratch):
+    """A file with rows of every kind, names that a format could trip over, and rows that failed."""
+    path = scratch / "rows.jsonl"
+    tern("bench", TINY, *SMALL, "--device", "cpu,nowhere", "--output", path)
+    rows = rows_of(path)
+    done("bench", "ops", "--chars", "9", "--batch", "1", "--iterations", "2", "--warmup", "0", "--output", scratch / "ops.jsonl")
+    nasty = {**rows[0], "model": "a|b<script>`touch x`'\"&,\n$(touch x)", "status": "failed", "message": 'a, "b"\n<i>'}
+    return write_rows(path, rows + rows_of(scratch / "ops.jsonl") + [nasty, {"schema": "tern-bench-1", "kind": "embed"}]), rows
+
+
+def test_report_tables(scratch):
+    path, rows = measured_and_not(scratch)
+    out = done("report", path, "--format", "csv").out.decode()
+    lines = list(csv.DictReader(io.StringIO(out, newline="")))
+    check(len(lines) == len(rows_of(path)) and lines[0]["model"] == str(TINY) and float(lines[0]["median_ms"]) == rows[0]["median_ms"] and
+          lines[0]["is_spoiled"] in "01", "CSV: a line a row", out[:300])
+    check(lines[-2]["message"] == 'a, "b"\n<i>' and lines[4]["status"] == "device_absent" and lines[4]["median_ms"] == "",
+          "CSV: quoted text, empty numbers")
+    done("report", path, "--output", scratch / "report.md")
+    text = (scratch / "report.md").read_text()
+    check(f"{rows[0]['median_ms']:.2f} |" in text and "device_absent: " in text and "## Ops" in text and "\\<script>" in text,
+          "Markdown by the name of the output", text[:500])
+    widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|") and "cpu" not in line}
+    check(len(widths) <= 3, "Markdown: every table has its columns", str(widths))
+
+
+def test_report_page(scratch):
+    path, _ = measured_and_not(scratch)
+    done("report", path, "--output", scratch / "report.html", cwd=scratch)
+    page = (scratch / "report.html").read_text()
+    images = re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', page)
+    check(len(images) == 5 and page.count("<img") == 5, "a plot of each kind, for the rows that were measured", str([i[0] for i in images]))
+    for title, data in images:
+        svg = ElementTree.fromstring(base64.b64decode(data, validate=True))
+        check(svg.tag.endswith("svg") and len(list(svg.iter())) > 30, f"{title}: is a plot")
+    body = re.sub(r'src="data:[^"]*"', "", page)
+    check("http" not in body and "src=" not in body and "@import" not in body, "needs nothing from anywhere")
+    check("<script" not in page and "a|b&lt;script&gt;" in page and not (scratch / "x").exists(), "names are text")
+    check("viewport" in page and "@media print" in page and "device_absent" in page and "Single ops" in page, "phone, print, failures, ops")
+    check({f.name for f in scratch.iterdir()} == {"rows.jsonl", "ops.jsonl", "report.html"}, "leaves nothing else")
+    result = tern("report", path, "--output", scratch / "other.html", env={"PATH": "/nonexistent"})
+    check_fails("no gnuplot", result, "gnuplot", "--format markdown")
+    check(not (scratch / "other.html").exists() and not (scratch / "other.html.part").exists(), "and no page")
+
+
+def test_report_refuses(scratch):
+    check_fails("no file", tern("report"), "FILE.jsonl", code=2)
+    check_fails("a format that is none", tern("report", "x", "--format", "pdf"), "pdf", code=2)
+    check_fails("a file that is not there", tern("report", scratch / "none.jsonl", "--format", "csv"), "none.jsonl")
+    path = write_rows(scratch / "rows.jsonl", [row_of(50, [1.0])])
+    check_fails("a folder that is not there", tern("report", path, "--output", scratch / "no" / "r.csv"), "no/r.csv")
 
 
 def test_usage():

@@ -456,6 +456,35 @@ def test_init(scratch):
     check(folder_bytes(scratch / "a") == a, "init leaves that folder alone")
     check_fails("init from a config that is not there", tern("init", scratch / "none.json", "--output", scratch / "f"), "none.json")
     check(not (scratch / "f").exists(), "init: no folder when the config is bad")
+    small = scratch / "small.json"
+    small.write_text(json.dumps(json.loads(config.read_text()) | {"vocab_size": 4}))
+    check_fails("init with less words than special tokens", tern("init", small, "--output", scratch / "f"), "vocab_size")
+
+
+def test_init_configs(scratch):
+    """Every built-in config with a narrow encoder of one layer and its own tokenizer, which Hugging Face's library reads alike."""
+    configs = json.loads((ROOT / "src" / "model" / "configs.json").read_text())
+    page = done("init", "--help").out.decode()
+    unknown = tern("init", "bert-base-unknown", "--output", scratch / "none").err
+    narrow = {"hidden_size": 24, "dim": 24, "embedding_size": 24, "num_attention_heads": 2, "n_heads": 2, "num_hidden_layers": 1,
+              "n_layers": 1, "intermediate_size": 16, "hidden_dim": 16}
+    texts = [t for t in TEXTS if t] + ["It's 12 o'clock: THE \"quick\" brown\\fox", "<s> [CLS] <mask> [MASK] </s>", "  two  spaces "]
+    for number, (name, config) in enumerate(configs.items()):
+        check(name in page and name in unknown, f"init --help and the error of an unknown name list {name}")
+        path, folder = scratch / "config.json", scratch / str(number)
+        path.write_text(json.dumps(config | {key: narrow[key] for key in narrow if key in config}))
+        done("init", path, "--output", folder)
+        reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        check(reference.get_vocab_size() == config["vocab_size"], f"init {name}: vocab_size tokens", reference.get_vocab_size())
+        found = [line["ids"] for line in done("tokenize", folder, "--json", "--", *texts).json()]
+        expected = [encoding.ids for encoding in reference.encode_batch(texts)]
+        check(found == expected, f"init {name}: the ids of Hugging Face's library")
+        special = [config.get(key) for key in ("cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id") if key in config]
+        check(set(special) <= {found[0][0], found[0][-1]}, f"init {name}: special tokens where the config has them", found[0])
+        letters = sum(map(len, TEXTS[:2]))
+        check(letters / 4 < sum(map(len, found[:2])) < letters / 1.5, f"init {name}: tokens of several letters", [found[:2], letters])
+        vectors = embed(folder, texts[:2])
+        check(np.isfinite(vectors).all() and (vectors[0] != vectors[1]).any(), f"init {name}: the folder embeds")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@
  *   disentangled_attention   as attention, the sum with the distances' products; of the bounds of the
  *              tables' elements (linear, layer_norm), which cannot all point one way, a fiftieth is passed on
  *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
- *   pool       mean of |x|; cls and max are exact        normalize  |y| */
+ *   pool       the sum's |x| (weighted), divided as the sum is; cls, lasttoken and max are exact
+ *   normalize, log1p  |y|; scale  |y|, times what the sum of the weights cancels; log1p is the C library's, within an ulp
+ *   concat     exact */
 static double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
                                       [TERN_OP_LAYER_NORM] = 4,
                                       [TERN_OP_MULTIPLY] = 1,
@@ -39,9 +41,11 @@ static double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
                                       [TERN_OP_SIGMOID] = 3,
                                       [TERN_OP_TANH] = 3,
                                       [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
-                                      [TERN_OP_POOL] = 4,
+                                      [TERN_OP_POOL] = 5,
                                       [TERN_OP_NORMALIZE] = 4,
-                                      [TERN_OP_DISENTANGLED_ATTENTION] = 4};
+                                      [TERN_OP_DISENTANGLED_ATTENTION] = 4,
+                                      [TERN_OP_SCALE] = 3,
+                                      [TERN_OP_LOG1P] = 2};
 
 /* MLX's CPU kernels in float32 add up one after the other, in no vectors, and have an exp and an erf of fewer digits. */
 static inline void reference_bounds_of_mlx(void) {
@@ -113,6 +117,8 @@ static inline double reference_activation(tern_op op, double x) {
         return x / (1 + exp(-x));
     case TERN_OP_SIGMOID:
         return 1 / (1 + exp(-x));
+    case TERN_OP_LOG1P:
+        return log1p(x);
     default:
         return tanh(x);
     }
@@ -121,7 +127,9 @@ static inline double reference_activation(tern_op op, double x) {
 /* y and e of one element; slopes of all activations lie within -1.2 ... 1.2. */
 static inline void reference_activate(tern_op op, double x, double ex, double *y, double *e) {
     *y = reference_activation(op, x);
-    const double size = op == TERN_OP_SIGMOID || op == TERN_OP_TANH ? fabs(*y) : fabs(x) * (op == TERN_OP_GELU_TANH ? 1 + fabs(x) / 8 : 1);
+    const double size = op == TERN_OP_SIGMOID || op == TERN_OP_TANH || op == TERN_OP_LOG1P
+                            ? fabs(*y)
+                            : fabs(x) * (op == TERN_OP_GELU_TANH ? 1 + fabs(x) / 8 : 1);
     *e = 1.2 * ex + op_bound[op] * size;
 }
 
@@ -275,18 +283,29 @@ static inline void reference_attend(const reference *r, const tern_node *node, s
 
 static inline void reference_pool(const reference *r, const tern_node *node, size_t s) {
     const int from = node->inputs[0].index, to = node->output.index;
-    const size_t n = (size_t)r->program->values[to].width, first = (size_t)r->batch->row_start[s], end = (size_t)r->batch->row_start[s + 1];
+    const tern_pool pool = node->pool;
+    const size_t n = (size_t)r->program->values[to].width, start = (size_t)r->batch->row_start[s], end = (size_t)r->batch->row_start[s + 1];
+    size_t first = start + (node->skips_prompt ? (size_t)r->batch->n_prompt_rows : 0);
+    if (first > end) first = end;
+    if (first == end && pool == TERN_POOL_CLS) first = start;
     for (size_t c = 0; c < n; c++) {
-        double y = r->y[from][first * n + c], e = r->e[from][first * n + c], size = fabs(y);
-        for (size_t i = first + 1; i < end && node->pool != TERN_POOL_CLS; i++) {
+        double y = pool == TERN_POOL_MAX ? -INFINITY : 0, e = 0, size = 0, weights = 0;
+        for (size_t i = first; i < end; i++) {
+            if (pool == TERN_POOL_CLS && i > first) break;
+            if (pool == TERN_POOL_LAST_TOKEN && i + 1 < end) continue;
+            const double weight = pool == TERN_POOL_WEIGHTED_MEAN ? (double)(i - start + 1) : 1;
             const double x = r->y[from][i * n + c], ex = r->e[from][i * n + c];
-            size += fabs(x);
-            if (node->pool == TERN_POOL_MAX) y = fmax(y, x), e = fmax(e, ex);
-            else y += x, e += ex;
+            if (pool == TERN_POOL_MAX) y = fmax(y, x), e = fmax(e, ex);
+            else y += weight * x, e += weight * ex;
+            size += weight * fabs(x);
+            weights += weight;
         }
-        const double length = (double)(end - first);
-        r->y[to][s * n + c] = node->pool == TERN_POOL_MEAN ? y / length : y;
-        r->e[to][s * n + c] = node->pool == TERN_POOL_MEAN ? (e + op_bound[TERN_OP_POOL] * size) / length : e;
+        const bool is_exact = pool == TERN_POOL_MAX || pool == TERN_POOL_CLS || pool == TERN_POOL_LAST_TOKEN;
+        const double divisor = is_exact || pool == TERN_POOL_SUM || first == end ? 1
+                               : pool == TERN_POOL_MEAN_SQRT_LEN                 ? sqrt(weights)
+                                                                                 : weights;
+        r->y[to][s * n + c] = y / divisor;
+        r->e[to][s * n + c] = is_exact ? e : (e + op_bound[TERN_OP_POOL] * size) / divisor;
     }
 }
 
@@ -332,6 +351,20 @@ static inline void reference_row(const reference *r, const tern_node *node, size
             y[c] = r->y[a][i * n + c] * r->y[b][i * n + c];
             e[c] = r->e[a][i * n + c] * fabs(r->y[b][i * n + c]) + r->e[b][i * n + c] * fabs(r->y[a][i * n + c]) +
                    op_bound[TERN_OP_MULTIPLY] * fabs(y[c]);
+        } else if (node->op == TERN_OP_SCALE) {
+            double sum = 0, size = 0;
+            for (size_t k = 0; k < (size_t)r->program->weights[node->weights[0]].shape[0]; k++) {
+                const double weight = reference_weight(r, node, 0, k);
+                sum += weight, size += fabs(weight);
+            }
+            const double factor = reference_weight(r, node, 0, (size_t)node->element) / sum;
+            y[c] = r->y[a][i * n + c] * factor;
+            e[c] = r->e[a][i * n + c] * fabs(factor) + op_bound[TERN_OP_SCALE] * fabs(y[c]) * size / fabs(sum);
+        } else if (node->op == TERN_OP_CONCAT) {
+            const int from = c < n_a ? a : b;
+            const size_t at = c < n_a ? i * n_a + c : i * (n - n_a) + c - n_a;
+            y[c] = r->y[from][at];
+            e[c] = r->e[from][at];
         } else if (node->op == TERN_OP_TAKE) {
             y[c] = r->y[a][(size_t)r->batch->picks[i] * n + c];
             e[c] = r->e[a][(size_t)r->batch->picks[i] * n + c];

@@ -202,7 +202,7 @@ static tern_status make_load_report(tern_error *err) {
 }
 
 static tern_status init_checkpoint(tern_error *err) {
-    static const char *const made[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
+    static const char *const made[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
     tern_status status = tern_checkpoint_init(in_folder("config.json").text, 1, in_folder("made").text, err);
     int n_made = 0;
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {

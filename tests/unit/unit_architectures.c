@@ -120,7 +120,7 @@ static void test_heads(void **state) {
 /* A class with a head over a checkpoint that has none: the encoder alone. The head of another class is not built. */
 static void test_heads_that_are_not_there(void **state) {
     (void)state;
-    static const tern_arch_class bert = {"bert", "BertModel"};
+    static const tern_arch_class bert = {"bert", "BertModel", NULL};
     assert_int_equal(tern__arch_head(&bert, "BertForMaskedLM"), TERN_HEAD_MASKED_LM);
     assert_int_equal(tern__arch_head(&bert, "RobertaForMaskedLM"), TERN_HEAD_NONE);
     assert_int_equal(tern__arch_head(&bert, "BertModel"), TERN_HEAD_NONE);

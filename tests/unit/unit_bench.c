@@ -13,7 +13,10 @@
 #include <cmocka.h>
 
 #include "bench/corpus.h"
+#include "bench/op_program.h"
+#include "bench/peaks.h"
 #include "bench/statistics.h"
+#include "device/device.h"
 
 #define N_OF(array) (sizeof(array) / sizeof *(array))
 
@@ -155,6 +158,69 @@ static void test_corpus(void **state) {
     assert_false(tern__corpus_cut(texts, &storage, 2, SIZE_MAX / 2));
 }
 
+/* ---- The roofline ---- */
+
+static const tern_peaks flat = {.flop_per_s = 1e9,
+                                .sizes = {1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10},
+                                .bytes_per_s = {8e9, 7e9, 6e9, 5e9, 4e9, 3e9, 2e9, 1e9},
+                                .overhead_ns = 10};
+
+static void test_roofline(void **state) {
+    (void)state;
+    const tern_work sums = {.flops = 1e6, .other_bytes = 1e3, .other_set = 1e3}; /* 1 ms against 125 ns */
+    assert_near(tern__peaks_limit_ns(&flat, &sums), 1e6, 1e-6);
+    assert_int_equal(tern__peaks_bound(&flat, &sums, 1.9e6), TERN_BOUND_COMPUTE);
+    assert_int_equal(tern__peaks_bound(&flat, &sums, 2.1e6), TERN_BOUND_NEITHER); /* less than half of the limit */
+    const tern_work reads = {.flops = 1, .weight_bytes = 4e6, .weight_set = 1e7, .other_bytes = 8e3, .other_set = 10};
+    assert_near(tern__peaks_limit_ns(&flat, &reads), 1e6 + 1e3, 1e-6); /* 4 GB/s where the weights fit, 8 GB/s below the first size */
+    assert_int_equal(tern__peaks_bound(&flat, &reads, 1.1e6), TERN_BOUND_MEMORY);
+    const tern_work far = {.other_bytes = 1e3, .other_set = 1e12}, between = {.other_bytes = 6.5e3, .other_set = 3.1622776601683795e4};
+    assert_near(tern__peaks_limit_ns(&flat, &far), 1e3, 1e-6);     /* beyond the last size: the last */
+    assert_near(tern__peaks_limit_ns(&flat, &between), 1e3, 1e-6); /* half way between 1e4 and 1e5 in the logarithm */
+    assert_int_equal(tern__peaks_bound(&flat, &sums, 29), TERN_BOUND_OVERHEAD);
+}
+
+static void test_peaks(void **state) {
+    (void)state;
+    tern_peaks peaks;
+    tern_error err;
+    assert_int_equal(tern__peaks_measure(&peaks, "none that is known", 2, &err), TERN_OK); /* the baseline */
+    assert_true(peaks.flop_per_s > 1e8);
+    for (int i = 0; i < TERN_N_BANDWIDTHS; i++) {
+        assert_true(peaks.bytes_per_s[i] > 1e7);
+        if (i > 0) assert_true(peaks.bytes_per_s[i] <= peaks.bytes_per_s[i - 1] && peaks.sizes[i] >= peaks.sizes[i - 1]);
+    }
+}
+
+/* In every case the op is there, core or fused, and costs what a count by hand gives. */
+static void test_op_cases(void **state) {
+    (void)state;
+    tern_op_case cases[TERN_N_OPS];
+    const size_t n = tern__op_cases(cases, "tiny", 32, 64, 4);
+    assert_int_equal(n, TERN_N_OPS - 2);
+    for (size_t i = 0; i < n; i++) {
+        tern_program *program;
+        tern_value result;
+        tern_error err;
+        cases[i].tokens = 5;
+        cases[i].batch = 3;
+        assert_int_equal(tern__op_program(&program, &result, &cases[i], &err), TERN_OK);
+        assert_int_equal(tern__program_fuse(program, tern__device_cpu.supports, NULL, &err), TERN_OK);
+        const int32_t node = tern__op_node(program, result, cases[i].op);
+        assert_true(node >= 0);
+        const tern_rows rows = {.rows = {15, 3, 3}, .pairs = 75};
+        const tern_cost cost = tern__node_cost(program, &program->nodes[node], &rows);
+        if (cases[i].op == TERN_OP_LINEAR_ADD) { /* [15, 64] x [64, 32], a bias and a residual; 2048 + 32 weights */
+            assert_near(cost.flops, 15 * 32 * (2 * 64 + 2), 0);
+            assert_near(cost.weight_bytes, 4 * (64 * 32 + 32), 0);
+            assert_near(cost.bytes, cost.weight_bytes + 4 * 15 * (64 + 32 + 32), 0);
+        }
+        if (cases[i].op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) assert_near(cost.flops, 75 * 32 * 4 + 75 * 4 * 5, 0);
+        assert_true(cost.bytes > 0 && cost.weight_bytes <= cost.bytes);
+        tern__program_free(program);
+    }
+}
+
 /* ---- Costs ---- */
 
 static tern_profile profile_of(const char *folder, size_t n_texts, size_t n_chars) {
@@ -236,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantile),    cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
         cmocka_unit_test(test_shift),       cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_roofline),    cmocka_unit_test(test_peaks),         cmocka_unit_test(test_op_cases),
         cmocka_unit_test(test_corpus),      cmocka_unit_test(test_profile),       cmocka_unit_test(test_profile_refuses),
         cmocka_unit_test(test_stage_times),
     };

@@ -118,7 +118,11 @@ static void test_options_are_checked(void **state) {
 
 static void test_configs_are_checked(void **state) {
     (void)state;
-    static const struct { const char *from, *to; tern_status code; const char *part; } cases[] = {
+    static const struct {
+        const char *from, *to;
+        tern_status code;
+        const char *part;
+    } cases[] = {
         {"\"hidden_size\": 60", "\"x\": 1", TERN_E_CONFIG, "\"hidden_size\" is missing"},
         {"\"hidden_size\": 60", "\"hidden_size\": 61", TERN_E_CONFIG, "not a multiple"},
         {"\"hidden_size\": 60", "\"hidden_size\": -60", TERN_E_CONFIG, "\"hidden_size\" is -60"},
@@ -129,7 +133,8 @@ static void test_configs_are_checked(void **state) {
         {"\"type_vocab_size\": 2", "\"hidden_act\": \"swoosh\"", TERN_E_UNSUPPORTED, "\"swoosh\"; known are gelu"},
         {"\"type_vocab_size\": 2", "\"is_decoder\": true", TERN_E_UNSUPPORTED, "is_decoder"},
         {"\"type_vocab_size\": 2", "\"position_embedding_type\": \"relative_key\"", TERN_E_UNSUPPORTED, "relative_key"},
-        {"\"type_vocab_size\": 2", "\"type_vocab_size\": 3", TERN_E_WEIGHTS, "token_type_embeddings.weight is F32 [2, 60], not a float [3, 60]"},
+        {"\"type_vocab_size\": 2", "\"type_vocab_size\": 3", TERN_E_WEIGHTS,
+         "token_type_embeddings.weight is F32 [2, 60], not a float [3, 60]"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", TERN_E_WEIGHTS, "16 missing"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", TERN_E_WEIGHTS, "16 unexpected"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2,", TERN_E_FORMAT, "line 1"},
@@ -149,7 +154,7 @@ static void test_sentence_transformers_folders(void **state) {
     (void)state;
     static const char modules[] = "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
                                   " {\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}";
-    static const char normalize[] = ", {\"path\": \"2_Normalize\", \"type\": \"a.b.normalize.Normalize\"}]";
+    static const char normalize[] = ", {\"path\": \"2_Normalize\", \"type\": \"sentence_transformers.base.modules.normalize.Normalize\"}]";
     char folder[96], pooling[128], text[512];
     make_checkpoint("sentences", config, folder, sizeof folder);
     snprintf(text, sizeof text, "%s%s", modules, normalize);
@@ -174,16 +179,95 @@ static void test_sentence_transformers_folders(void **state) {
     assert_false(tern_model_get_info(model).normalize);
     tern_model_free(model);
 
-    write_file(pooling, "config.json", "{\"pooling_mode\": [\"cls\", \"mean\"]}");
-    expect_load_failure(folder, NULL, TERN_E_UNSUPPORTED, "2 pooling modes");
-    write_file(pooling, "config.json", "{\"pooling_mode\": \"lasttoken\"}");
-    expect_load_failure(folder, NULL, TERN_E_UNSUPPORTED, "lasttoken");
-    snprintf(text, sizeof text, "%s, {\"path\": \"2_Dense\", \"type\": \"sentence_transformers.models.Dense\"}]", modules);
-    write_file(pooling, "config.json", "{\"pooling_mode\": \"mean\"}");
-    write_file(folder, "modules.json", text);
-    expect_load_failure(folder, NULL, TERN_E_UNSUPPORTED, "sentence_transformers.models.Dense");
-    write_file(folder, "modules.json", "[{\"path\": \"../x\", \"type\": \"Transformer\"}, {}]");
-    expect_load_failure(folder, NULL, TERN_E_FORMAT, "module 0");
+    write_file(pooling, "config.json", "{\"pooling_mode\": [\"cls\", \"lasttoken\"]}");
+    model = load(folder);
+    assert_string_equal(tern_model_get_info(model).pooling, "cls, lasttoken");
+    assert_int_equal(tern_model_embedding_size(model), 120);
+    tern_embed_options options = tern_embed_options_default();
+    options.pooling = TERN_POOLING_MAX;
+    float row[120];
+    tern_error err;
+    assert_int_equal(tern_model_embed(model, &(tern_text){"a", 1}, 1, &options, row, NULL, &err), TERN_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "(cls, lasttoken)"));
+    tern_model_free(model);
+    write_file(pooling, "config.json", "{\"pooling_mode\": [\"cls\", \"middle\"]}");
+    expect_load_failure(folder, NULL, TERN_E_UNSUPPORTED, "1_Pooling: \"pooling_mode\" \"middle\"");
+}
+
+static void test_modules_that_do_not_fit(void **state) {
+    (void)state;
+#define TYPE(name) "\"type\": \"sentence_transformers.models." name "\"}"
+    static const struct {
+        const char *modules, *config; /* of 1_X */
+        tern_status code;
+        const char *part;
+    } cases[] = {
+        {"[]", "{}", TERN_E_FORMAT, "not a list of modules"},
+        {"[{\"path\": \"../x\", " TYPE("Transformer") "]", "{}", TERN_E_FORMAT, "module 0"},
+        {"[{\"path\": \"a/..\", " TYPE("Transformer") "]", "{}", TERN_E_FORMAT, "module 0"},
+        {"[{\"path\": \"/x\", " TYPE("Transformer") "]", "{}", TERN_E_FORMAT, "module 0"},
+        {"[{\"path\": \"a..b\", " TYPE("Transformer") "]", "{}", TERN_E_IO, "a..b/config.json"},
+        {"[{\"path\": \"\", \"type\": \"custom.Transformer\"}]", "{}", TERN_E_UNSUPPORTED, "\"custom.Transformer\"; known are"},
+        {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("LSTM") "]", "{}", TERN_E_UNSUPPORTED,
+         "module 1 is \"sentence_transformers.models.LSTM\"; known are sentence_transformers' Transformer, Pooling, Dense"},
+        {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("Transformer") "]", "{}", TERN_E_UNSUPPORTED,
+         "the first module takes texts"},
+        {"[{\"path\": \"1_X\", " TYPE("Pooling") "]", "{}", TERN_E_UNSUPPORTED, "the first module takes texts"},
+        {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("LayerNorm") "]", "{}", TERN_E_IO, "has no weights"},
+    };
+    char folder[96], other[128];
+    make_checkpoint("unfit_modules", config, folder, sizeof folder);
+    snprintf(other, sizeof other, "%s/1_X", folder);
+    assert_int_equal(mkdir(other, 0777), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file(folder, "modules.json", cases[i].modules);
+        write_file(other, "config.json", cases[i].config);
+        expect_load_failure(folder, NULL, cases[i].code, cases[i].part);
+    }
+}
+
+/* A Dense whose folder has so many of the weights that it needs. */
+static void test_weights_of_modules(void **state) {
+    (void)state;
+    static float weight[2 * 60], bias[2];
+    const tern_tensor tensors[] = {{"linear.weight", TERN_DTYPE_F32, 2, {2, 60}, weight}, {"linear.bias", TERN_DTYPE_F32, 1, {2}, bias}};
+    char folder[96], dense[112], pooling[112], path[160];
+    make_checkpoint("dense", config, folder, sizeof folder);
+    snprintf(dense, sizeof dense, "%s/2_Dense", folder);
+    assert_int_equal(mkdir(dense, 0777), 0);
+    snprintf(pooling, sizeof pooling, "%s/1_Pooling", folder);
+    assert_int_equal(mkdir(pooling, 0777), 0);
+    write_file(pooling, "config.json", "{}");
+    write_file(folder, "modules.json",
+               "[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_Pooling\", " TYPE("Pooling") ", {\"path\": \"2_Dense\", " TYPE(
+                   "Dense") "]");
+    snprintf(path, sizeof path, "%s/model.safetensors", dense);
+    assert_int_equal(tern_safetensors_save(path, tensors, 2, NULL), TERN_OK);
+    static const struct {
+        const char *config, *part;
+        tern_status code;
+    } cases[] = {
+        {"{\"in_features\": 59, \"out_features\": 2}", "2_Dense: \"in_features\" is 59; \"sentence_embedding\" has a width of 60",
+         TERN_E_CONFIG},
+        {"{\"in_features\": 60}", "\"out_features\" is missing", TERN_E_CONFIG},
+        {"{\"in_features\": 60, \"out_features\": 2, \"activation_function\": \"torch.nn.modules.activation.ELU\"}", "activation.ELU",
+         TERN_E_UNSUPPORTED},
+        {"{\"in_features\": 60, \"out_features\": 2, \"activation_function\": \"mine.Tanh\"}", "mine.Tanh", TERN_E_UNSUPPORTED},
+        {"{\"in_features\": 60, \"out_features\": 2, \"module_input_name\": \"words\"}", "reads \"words\"", TERN_E_UNSUPPORTED},
+        {"{\"in_features\": 60, \"out_features\": 3}", "misshapen   2_Dense/linear.weight is F32 [2, 60], not a float [3, 60]",
+         TERN_E_WEIGHTS},
+        {"{\"in_features\": 60, \"out_features\": 2, \"bias\": false}", "unexpected  2_Dense/linear.bias [2]", TERN_E_WEIGHTS},
+        {"{\"in_features\": 60, \"out_features\": 2, \"use_residual\": true}", "missing     2_Dense/residual.weight [2, 60]",
+         TERN_E_WEIGHTS},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file(dense, "config.json", cases[i].config);
+        expect_load_failure(folder, NULL, cases[i].code, cases[i].part);
+    }
+    write_file(dense, "config.json", "{\"in_features\": 60, \"out_features\": 2}");
+    tern_model *model = load(folder);
+    assert_int_equal(tern_model_embedding_size(model), 2);
+    tern_model_free(model);
 }
 
 static void test_load_report(void **state) {
@@ -454,6 +538,8 @@ int main(void) {
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_configs_are_checked),
         cmocka_unit_test(test_sentence_transformers_folders),
+        cmocka_unit_test(test_modules_that_do_not_fit),
+        cmocka_unit_test(test_weights_of_modules),
         cmocka_unit_test(test_load_report),
         cmocka_unit_test(test_outputs_have_names_and_shapes),
         cmocka_unit_test(test_masked_rows_are_zeros_and_others_do_not_care),

@@ -76,12 +76,13 @@ static int close_devices(void **state) {
 /* ---- A case ---- */
 
 typedef struct op_case {
-    tern_op op;         /* under test; for the report */
-    tern_op activation; /* LINEAR_ACTIVATION */
-    tern_pool pool;     /* POOL */
-    int64_t width, out; /* of the rows; of linears */
-    int64_t n_heads;    /* attention and rope: width is n_heads * head_dim */
-    bool has_window;    /* attention: of `window` columns */
+    tern_op op;            /* under test; for the report */
+    tern_op activation;    /* LINEAR_ACTIVATION */
+    tern_pool pool;        /* POOL */
+    int64_t n_prompt_rows; /* POOL: so many are left out; 0: none are asked to be */
+    int64_t width, out;    /* of the rows; of linears */
+    int64_t n_heads;       /* attention and rope: width is n_heads * head_dim */
+    bool has_window;       /* attention: of `window` columns */
     int64_t window;
     int64_t n_buckets; /* attention: of the relative bias, up to a distance of 20; 0: none. Disentangled: 0 for a row each */
     bool has_no_norm, has_no_key, has_no_query; /* DISENTANGLED_ATTENTION */
@@ -147,7 +148,8 @@ static tern_program *build(const op_case *c) {
     const bool attends = c->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || c->op == TERN_OP_DISENTANGLED_ATTENTION;
     const tern_value a = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), n_tokens, c->width, "a");
     tern_value b = {0}, d = {0};
-    if (c->op == TERN_OP_ADD || c->op == TERN_OP_MULTIPLY || c->op == TERN_OP_ADD_LAYER_NORM || attends || adds_linear)
+    if (c->op == TERN_OP_ADD || c->op == TERN_OP_MULTIPLY || c->op == TERN_OP_ADD_LAYER_NORM || c->op == TERN_OP_CONCAT ||
+        c->op == TERN_OP_SCALE || attends || adds_linear)
         b = tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), n_tokens, adds_linear ? c->out : c->width, "b");
     if (attends) d = tern__embedding(p, tern__input(p, TERN_INPUT_TOKEN_TYPE_IDS), n_tokens, c->width, "d");
     switch (c->op) {
@@ -156,6 +158,18 @@ static tern_program *build(const op_case *c) {
         break;
     case TERN_OP_ADD:
         tern__output(p, tern__add(p, a, b), "y");
+        break;
+    case TERN_OP_CONCAT: /* of tokens, and of sequences with another width in front */
+        tern__output(p, tern__concat(p, a, tern__slice(p, b, c->width / 3, (c->width + 1) / 2)), "y");
+        tern__output(
+            p, tern__concat(p, tern__pool(p, tern__slice(p, a, 0, (c->width + 1) / 2), TERN_POOL_CLS), tern__pool(p, b, TERN_POOL_MAX)),
+            "pooled");
+        break;
+    case TERN_OP_SCALE:
+        tern__output(p, tern__add(p, tern__scale(p, a, 3, 0, "scales"), tern__scale(p, b, 3, 2, "scales")), "y");
+        break;
+    case TERN_OP_LOG1P: /* takes no x below 0 */
+        tern__output(p, tern__activation(p, tern__activation(p, a, TERN_OP_RELU), TERN_OP_LOG1P), "y");
         break;
     case TERN_OP_MULTIPLY:
         tern__output(p, tern__multiply(p, a, b), "y");
@@ -177,7 +191,7 @@ static tern_program *build(const op_case *c) {
         tern__output(p, tern__linear(p, tern__take(p, a), c->out, "linear"), "of picks");
         break;
     case TERN_OP_POOL:
-        tern__output(p, tern__pool(p, a, c->pool), "y");
+        tern__output(p, c->n_prompt_rows > 0 ? tern__pool_without_prompt(p, a, c->pool) : tern__pool(p, a, c->pool), "y");
         break;
     case TERN_OP_NORMALIZE:
         tern__output(p, tern__normalize(p, a), "y");
@@ -261,7 +275,8 @@ static void fail_case(const op_case *c, const void *device, const char *what, do
 static void compare(const op_case *c, const void *device, const char *name, const float *found, const double *y, const double *e,
                     size_t n) {
     for (size_t i = 0; i < n; i++) {
-        const double error = fabs((double)found[i] - y[i]), allowed = e[i] * precision->u + precision->smallest;
+        const double error = (double)found[i] == y[i] ? 0 : fabs((double)found[i] - y[i]),
+                     allowed = e[i] * precision->u + precision->smallest;
         if (!(error <= allowed)) fail_case(c, device, name, (double)found[i], y[i], allowed);
         if (e[i] > 0 && error / allowed > most_used[c->op]) most_used[c->op] = error / allowed;
     }
@@ -309,6 +324,7 @@ static void run_case(const op_case *c) {
     const tern_batch batch = {.n_sequences = c->n_sequences,
                               .n_tokens = (int64_t)n_tokens,
                               .row_start = c->lengths,
+                              .n_prompt_rows = c->n_prompt_rows,
                               .inputs = {ids, ids, ids, columns},
                               .n_picks = (int64_t)(n_tokens + 1) / 2,
                               .picks = ids}; /* from the last row backwards */
@@ -358,12 +374,13 @@ static void run_shapes(op_case c) {
 
 static void test_row_ops(void **state) {
     (void)state;
-    static const tern_op ops[] = {TERN_OP_ADD,   TERN_OP_MULTIPLY,  TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM,
-                                  TERN_OP_SLICE, TERN_OP_NORMALIZE, TERN_OP_TAKE};
+    static const tern_op ops[] = {TERN_OP_ADD,       TERN_OP_MULTIPLY, TERN_OP_LAYER_NORM, TERN_OP_ADD_LAYER_NORM, TERN_OP_SLICE,
+                                  TERN_OP_NORMALIZE, TERN_OP_TAKE,     TERN_OP_CONCAT,     TERN_OP_LOG1P};
     for (size_t o = 0; o < COUNT(ops); o++) run_shapes((op_case){.op = ops[o], .dtype = TERN_DTYPE_F32});
     for (size_t d = 0; d < COUNT(dtypes); d++) {
         run_shapes((op_case){.op = TERN_OP_EMBEDDING, .dtype = dtypes[d]});
         run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .dtype = dtypes[d], SEQUENCES(7)});
+        run_shapes((op_case){.op = TERN_OP_SCALE, .dtype = dtypes[d]});
     }
     run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .has_no_bias = true, .dtype = TERN_DTYPE_F32, SEQUENCES(7)});
 }
@@ -382,6 +399,7 @@ static void test_activations(void **state) {
         run_shapes((op_case){.op = activations[a], .dtype = TERN_DTYPE_F32});
         run_case(&(op_case){.op = activations[a], .width = 1023, .dtype = TERN_DTYPE_F32, .sweeps = true, SEQUENCES(100)});
     }
+    run_case(&(op_case){.op = TERN_OP_LOG1P, .width = 1023, .dtype = TERN_DTYPE_F32, .sweeps = true, SEQUENCES(100)});
 }
 
 static void test_linears(void **state) {
@@ -471,11 +489,15 @@ static void test_disentangled_attention(void **state) {
 
 static void test_pools(void **state) {
     (void)state;
-    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX};
-    for (size_t p = 0; p < COUNT(pools); p++)
+    for (int pool = 0; pool < TERN_N_POOLS; pool++)
         for (size_t w = 0; w < COUNT(widths); w++)
-            run_case(&(op_case){
-                .op = TERN_OP_POOL, .pool = pools[p], .width = widths[w], .dtype = TERN_DTYPE_F32, SEQUENCES(1, 14, 43, 45, 145)});
+            for (int64_t n_prompt_rows = 0; n_prompt_rows <= 14; n_prompt_rows += 7) /* of the first sequence and the third all */
+                run_case(&(op_case){.op = TERN_OP_POOL,
+                                    .pool = (tern_pool)pool,
+                                    .n_prompt_rows = n_prompt_rows,
+                                    .width = widths[w],
+                                    .dtype = TERN_DTYPE_F32,
+                                    SEQUENCES(1, 15, 44, 46, 146)});
 }
 
 /* After all cases. */

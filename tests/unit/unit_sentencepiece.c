@@ -184,6 +184,23 @@ static void test_refused(void **state) {
     check_failed(status, TERN_E_FORMAT, &err, "SentencePiece models of at most");
 }
 
+static void test_longest_piece(void **state) {
+    (void)state;
+    char text[TERN_SENTENCEPIECE_MAX_PIECE + 2];
+    for (size_t n = TERN_SENTENCEPIECE_MAX_PIECE; n <= TERN_SENTENCEPIECE_MAX_PIECE + 1; n++) {
+        spm_writer file = {.n = 0};
+        tern_sentencepiece model;
+        tern_error err;
+        memset(text, 'a', n);
+        text[n] = '\0';
+        spm_put_piece(&file, text, 0, SPM_NORMAL);
+        const tern_status status = read_model(&model, &file, &err);
+        if (n == TERN_SENTENCEPIECE_MAX_PIECE) assert_int_equal(model.pieces[0].n_bytes, n);
+        else check_failed(status, TERN_E_UNSUPPORTED, &err, "byte 3: a piece of 1025 bytes; at most 1024 are supported");
+        tern__sentencepiece_free(&model);
+    }
+}
+
 /* A file that was cut anywhere: never read beyond its end, and good only where it was cut between fields. */
 static void test_every_cut(void **state) {
     (void)state;
@@ -281,9 +298,9 @@ static void test_pieces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),  cmocka_unit_test(test_defaults),  cmocka_unit_test(test_skipped_fields),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_every_cut), cmocka_unit_test(test_merges),
-        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_fields),  cmocka_unit_test(test_defaults),      cmocka_unit_test(test_skipped_fields),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_longest_piece), cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_merges),  cmocka_unit_test(test_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

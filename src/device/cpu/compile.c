@@ -133,7 +133,8 @@ static bool packed_floats(const tern_cpu_compiled *c, const tern_node *node, siz
     if (is_norm(node->op)) *floats = 2 * tern__align_up(width, 16);
     if (has_bias_table(node))
         *floats = tern__align_up((size_t)node->attention.n_heads * (2 * (size_t)node->attention.max_distance + 1), 16);
-    if (node->op == TERN_OP_ROPE) return tern__size_multiply((size_t)node->rope.max_positions, (size_t)node->rope.head_dim, floats) && pad_floats(floats);
+    if (node->op == TERN_OP_ROPE)
+        return tern__size_multiply((size_t)node->rope.max_positions, (size_t)node->rope.head_dim, floats) && pad_floats(floats);
     if (!is_linear(node->op)) return true;
     *panels = (width + nr - 1) / nr;
     size_t bias;
@@ -149,7 +150,7 @@ static bool is_same_rope(const tern_node *a, const tern_node *b) {
 /* The first node that packs the same weights in the same way: n itself unless layers share weights. */
 static int32_t find_packed(const tern_program *program, int32_t n) {
     const tern_node *node = &program->nodes[n];
-    if (node->op == TERN_OP_DISENTANGLED_ATTENTION) return n;
+    if (node->op == TERN_OP_DISENTANGLED_ATTENTION || node->op == TERN_OP_SCALE) return n;
     for (int32_t m = 0; m < n && (node->n_weights > 0 || node->op == TERN_OP_ROPE); m++) {
         const tern_node *other = &program->nodes[m];
         if (is_same_rope(node, other)) return m;
@@ -173,6 +174,7 @@ static bool place_weights(tern_cpu_compiled *c, size_t *total) {
             step->is_shared = true;
             continue;
         }
+        if (node->op == TERN_OP_SCALE) step->factor = tern__scale_factor(c->program, node);
         size_t floats;
         if (!packed_floats(c, node, &step->n_panels, &floats)) return false;
         if (c->packed != NULL && is_linear(node->op)) {
@@ -230,7 +232,8 @@ void tern__cpu_pack_panel(const tern_program *program, const tern_node *node, si
 static void pack_panel(const tern_cpu_compiled *c, int32_t n, size_t panel) {
     const tern_node *node = &c->program->nodes[n];
     const size_t nr = c->device->kernels.nr, k = width_of(c->program, node->inputs[0]);
-    tern__cpu_pack_panel(c->program, node, k, nr, panel, (float *)c->steps[n].panels + panel * k * nr, (float *)c->steps[n].bias + panel * nr);
+    tern__cpu_pack_panel(c->program, node, k, nr, panel, (float *)c->steps[n].panels + panel * k * nr,
+                         (float *)c->steps[n].bias + panel * nr);
 }
 
 static void pack_norm(const tern_cpu_compiled *c, int32_t n) {
@@ -338,10 +341,12 @@ static tern_status compile_into(tern_cpu_compiled *c, const char *dtype, tern_er
     const size_t n_nodes = (size_t)c->program->n_nodes;
     c->steps = tern__alloc_zero(n_nodes, sizeof *c->steps);
     c->phases = tern__alloc_zero(n_nodes, sizeof *c->phases);
+    c->phase_end_ns = tern__alloc_zero(n_nodes + 1, sizeof *c->phase_end_ns);
     c->needed = tern__alloc_zero(n_nodes, sizeof *c->needed);
     c->wanted = tern__alloc_zero((size_t)c->program->n_outputs, sizeof *c->wanted);
     c->slot_offsets = tern__alloc_zero((size_t)c->plan.n_slots, sizeof *c->slot_offsets);
-    if (c->steps == NULL || c->phases == NULL || c->needed == NULL || c->wanted == NULL || c->slot_offsets == NULL)
+    if (c->steps == NULL || c->phases == NULL || c->phase_end_ns == NULL || c->needed == NULL || c->wanted == NULL ||
+        c->slot_offsets == NULL)
         return TERN_FAIL_MEMORY(err, n_nodes * (sizeof *c->steps + sizeof *c->phases));
     make_phases(c);
     TERN_TRY(place_packed(c, err));
@@ -368,6 +373,7 @@ void tern__cpu_release(void *compiled) {
     tern__cpu_unfold(c);
     free(c->steps);
     free(c->phases);
+    free(c->phase_end_ns);
     free(c->packed);
     free(c->needed);
     free(c->wanted);

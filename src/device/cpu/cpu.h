@@ -3,6 +3,8 @@
 #ifndef TERN_DEVICE_CPU_CPU_H
 #define TERN_DEVICE_CPU_CPU_H
 
+#include <stdatomic.h>
+
 #include "base/thread_pool.h"
 #include "device/cpu/kernels.h"
 #include "device/device.h"
@@ -16,12 +18,14 @@ typedef struct tern_cpu_device {
 typedef struct tern_cpu_step {
     const float *panels; /* linear ops: tern_gemm's */
     const float *bias;   /* linear ops: tern_gemm's; norms: [width] */
-    const float *weight; /* norms: [width]; rope: [max_positions][head_dim], cosines before sines; a relative bias: [n_heads][2 reach + 1] */
-    int32_t reach;       /* of a relative bias: distances beyond have the last one's */
+    const float
+        *weight;   /* norms: [width]; rope: [max_positions][head_dim], cosines before sines; a relative bias: [n_heads][2 reach + 1] */
+    int32_t reach; /* of a relative bias: distances beyond have the last one's */
+    float factor;  /* scale */
     size_t n_panels;
-    bool is_shared;      /* an earlier step packs them */
-    bool is_packed;      /* heads are packed when they are first asked for; until then they have addresses, and no memory */
-    float *folded;       /* disentangled attention: the block of the tables; freed by tern__cpu_unfold, like rows_by_distance */
+    bool is_shared; /* an earlier step packs them */
+    bool is_packed; /* heads are packed when they are first asked for; until then they have addresses, and no memory */
+    float *folded;  /* disentangled attention: the block of the tables; freed by tern__cpu_unfold, like rows_by_distance */
     float *table_keys, *table_queries; /* [n_rows][width]; NULL: without */
     int32_t *rows_by_distance;         /* [2 reach + 1] */
 } tern_cpu_step;
@@ -43,6 +47,7 @@ typedef struct tern_cpu_compiled {
     tern_cpu_step *steps; /* [n_nodes] */
     tern_cpu_phase *phases;
     int32_t n_phases;
+    _Atomic int64_t *phase_end_ns; /* [n_phases + 1], of a run whose ops are timed: when the phase was done; last, when the run began */
     float *packed;
     size_t packed_bytes;
     uint8_t *needed;          /* [n_nodes], of the present run, like the next two */

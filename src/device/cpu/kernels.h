@@ -65,8 +65,9 @@ typedef struct tern_kernels {
     void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, size_t n, float eps);
     void (*activation)(float *y, const float *x, size_t n, tern_op op);
     void (*normalize)(float *y, const float *x, size_t n);
-    /* Rows of one sequence to one row. */
-    void (*pool)(float *y, const float *x, size_t ldx, size_t n_rows, size_t n, tern_pool pool);
+    void (*scale)(float *y, const float *x, size_t n, float factor);
+    /* Rows of one sequence, of which n_before come before x, to one row. */
+    void (*pool)(float *y, const float *x, size_t ldx, size_t n_rows, size_t n, tern_pool pool, size_t n_before);
 } tern_kernels;
 
 void tern__kernels_scalar(tern_kernels *kernels);

@@ -177,9 +177,21 @@ static void embed_rows(const cpu_run *run, const tern_node *node, row_view y, si
 static void pool_sequences(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
     const int64_t *start = run->batch->row_start;
-    for (size_t s = first; s < end; s++)
-        run->kernels->pool(y.data + s * y.ld, x.data + (size_t)start[s] * x.ld, x.ld, (size_t)(start[s + 1] - start[s]), y.width,
-                           node->pool);
+    for (size_t s = first; s < end; s++) {
+        const size_t n_rows = (size_t)(start[s + 1] - start[s]), n_prompt = node->skips_prompt ? (size_t)run->batch->n_prompt_rows : 0;
+        size_t n_before = n_prompt < n_rows ? n_prompt : n_rows;
+        if (n_before == n_rows && node->pool == TERN_POOL_CLS) n_before = 0;
+        run->kernels->pool(y.data + s * y.ld, x.data + ((size_t)start[s] + n_before) * x.ld, x.ld, n_rows - n_before, y.width, node->pool,
+                           n_before);
+    }
+}
+
+static void concat_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
+    const row_view a = view_of(run, node->inputs[0]), b = view_of(run, node->inputs[1]);
+    for (size_t r = first; r < end; r++) {
+        memcpy(y.data + r * y.ld, a.data + r * a.ld, a.width * sizeof(float));
+        memcpy(y.data + r * y.ld + a.width, b.data + r * b.ld, b.width * sizeof(float));
+    }
 }
 
 static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
@@ -209,6 +221,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         pool_sequences(run, node, y, first, end);
         return;
     }
+    if (node->op == TERN_OP_CONCAT) {
+        concat_rows(run, node, y, first, end);
+        return;
+    }
     if (node->op == TERN_OP_TAKE) {
         take_rows(run, node, y, first, end);
         return;
@@ -225,6 +241,7 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
         if (node->op == TERN_OP_LAYER_NORM) run->kernels->layer_norm(to, x, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_ADD_LAYER_NORM) run->kernels->layer_norm(to, to, step->weight, step->bias, y.width, node->eps);
         else if (node->op == TERN_OP_NORMALIZE) run->kernels->normalize(to, x, y.width);
+        else if (node->op == TERN_OP_SCALE) run->kernels->scale(to, x, y.width, step->factor);
         else if (node->op == TERN_OP_MULTIPLY) run->kernels->multiply(to, x, b.data + r * b.ld, y.width);
         else if (node->op != TERN_OP_ADD) run->kernels->activation(to, x, y.width, node->op);
     }
@@ -371,25 +388,38 @@ static void run_copy_phase(const cpu_run *run, const tern_cpu_phase *phase, tern
     tern__tasks_wait(tasks);
 }
 
-/* The time of a phase is that of its last node. */
-static int64_t note_time(const cpu_run *run, const tern_cpu_phase *phase, int64_t start_ns) {
+/* A thread that the system holds up may come here long after the others did the phase and those after it: the first to come tells when it
+ * was over. */
+static void note_end(const cpu_run *run, int32_t phase) {
+    _Atomic int64_t *end_ns = &run->compiled->phase_end_ns[phase];
     const int64_t now_ns = tern__clock_ns();
-    int32_t last = phase->first;
-    for (int32_t n = phase->first; n < phase->end; n++) {
-        const tern_op op = run->compiled->program->nodes[n].op;
-        if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
-        run->batch->node_ns[n] = -1;
-        last = n;
+    int64_t noted_ns = atomic_load_explicit(end_ns, memory_order_relaxed);
+    while (now_ns < noted_ns &&
+           !atomic_compare_exchange_weak_explicit(end_ns, &noted_ns, now_ns, memory_order_relaxed, memory_order_relaxed)) {}
+}
+
+/* The time of a phase is that of its last node. */
+static void tell_times(const cpu_run *run) {
+    int64_t start_ns = run->compiled->phase_end_ns[run->compiled->n_phases];
+    for (int32_t p = 0; p < run->compiled->n_phases; p++) {
+        const tern_cpu_phase *phase = &run->compiled->phases[p];
+        if (!has_work(run, phase)) continue;
+        int32_t last = phase->first;
+        for (int32_t n = phase->first; n < phase->end; n++) {
+            const tern_op op = run->compiled->program->nodes[n].op;
+            if (!run->compiled->needed[n] || op == TERN_OP_INPUT || op == TERN_OP_SLICE) continue;
+            run->batch->node_ns[n] = -1;
+            last = n;
+        }
+        run->batch->node_ns[last] = run->compiled->phase_end_ns[p] - start_ns;
+        start_ns = run->compiled->phase_end_ns[p];
     }
-    run->batch->node_ns[last] = now_ns - start_ns;
-    return now_ns;
 }
 
 static void run_region(void *argument, int thread) {
     const cpu_run *run = argument;
     const tern_cpu_compiled *c = run->compiled;
-    const bool is_timed = run->batch->node_ns != NULL && thread == 0;
-    int64_t start_ns = is_timed ? tern__clock_ns() : 0;
+    if (run->batch->node_ns != NULL) note_end(run, c->n_phases);
     tern_tasks tasks = tern__tasks_begin(c->device->pool, thread);
     for (int32_t p = 0; p < c->n_phases; p++) {
         const tern_cpu_phase *phase = &c->phases[p];
@@ -399,7 +429,7 @@ static void run_region(void *argument, int thread) {
         else run_attention_phase(run, phase, &tasks);
         tern__tasks_wait(&tasks);
         if (phase->kind != TERN_CPU_ROWS && is_output(run, &c->program->nodes[phase->first])) run_copy_phase(run, phase, &tasks);
-        if (is_timed) start_ns = note_time(run, phase, start_ns);
+        if (run->batch->node_ns != NULL) note_end(run, p);
     }
 }
 
@@ -437,6 +467,8 @@ tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_ru
     prepare(&run);
     mark_needed(&run);
     tern__cpu_pack_needed(c);
+    for (int32_t p = 0; p <= c->n_phases && batch->node_ns != NULL; p++) c->phase_end_ns[p] = INT64_MAX;
     tern__thread_pool_run(c->device->pool, run_region, &run);
+    if (batch->node_ns != NULL) tell_times(&run);
     return TERN_OK;
 }

@@ -54,9 +54,11 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
 /* table [position][head_dim]: cosines, then sines, of half a head each. */
 cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const float *table, const int32_t *positions,
                             int32_t head_dim, tern_cuda_shape shape);
-/* shape.n_rows sequences; an empty one gives zeros. */
+/* shape.n_rows sequences, each without its first n_prompt rows. */
 cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
-                            tern_cuda_shape shape);
+                            int32_t n_prompt, tern_cuda_shape shape);
+/* x times factor to the columns of y from `column` on; shape: x's. */
+cudaError_t tern__cuda_scale(cudaStream_t stream, tern_cuda_rows y, int32_t column, tern_cuda_rows x, float factor, tern_cuda_shape shape);
 cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *picks, tern_cuda_shape shape);
 /* Dense float32 rows. */
 cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape);

@@ -128,6 +128,18 @@ static cudaError_t launch_norm(const tern_cuda_launch *l, int32_t n) {
     return tern__cuda_layer_norm(c->device->stream, y, rows_of(l, node->inputs[0]), b, step->scale, step->shift, node->eps, shape);
 }
 
+static cudaError_t launch_concat(const tern_cuda_launch *l, const tern_node *node) {
+    const tern_cuda_rows y = rows_of(l, node->output);
+    int32_t column = 0;
+    cudaError_t error = cudaSuccess;
+    for (int32_t i = 0; i < 2 && error == cudaSuccess; i++) {
+        const tern_cuda_shape shape = shape_of(l, node->inputs[i]);
+        error = tern__cuda_scale(l->compiled->device->stream, y, column, rows_of(l, node->inputs[i]), 1.0f, shape);
+        column += shape.width;
+    }
+    return error;
+}
+
 static cudaError_t launch_op(const tern_cuda_launch *l, int32_t n) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_node *node = &c->program->nodes[n];
@@ -148,9 +160,14 @@ static cudaError_t launch_op(const tern_cuda_launch *l, int32_t n) {
         return tern__cuda_rope(stream, y, rows_of(l, node->inputs[0]), step->table, integers_of(l, node->inputs[1]), node->rope.head_dim,
                                shape);
     case TERN_OP_POOL:
-        return tern__cuda_pool(stream, y, rows_of(l, node->inputs[0]), l->row_start, node->pool, shape);
+        return tern__cuda_pool(stream, y, rows_of(l, node->inputs[0]), l->row_start, node->pool,
+                               node->skips_prompt ? (int32_t)l->bucket->n_prompt_rows : 0, shape);
     case TERN_OP_TAKE:
         return tern__cuda_take(stream, y, rows_of(l, node->inputs[0]), l->picks, shape);
+    case TERN_OP_CONCAT:
+        return launch_concat(l, node);
+    case TERN_OP_SCALE:
+        return tern__cuda_scale(stream, y, 0, rows_of(l, node->inputs[0]), tern__scale_factor(c->program, node), shape);
     case TERN_OP_NORMALIZE:
         return tern__cuda_normalize(stream, y, rows_of(l, node->inputs[0]), shape);
     case TERN_OP_ADD:

@@ -8,7 +8,8 @@
 /* Row counts that a graph is made for. */
 typedef struct tern_cuda_bucket {
     int64_t rows[TERN_N_SPACES];
-    int64_t n_tiles[2]; /* of TERN_CUDA_TILE and of TERN_CUDA_TILE_MMA queries; 0: no node wants them */
+    int64_t n_prompt_rows; /* of the batch; few values ever occur */
+    int64_t n_tiles[2];    /* of TERN_CUDA_TILE and of TERN_CUDA_TILE_MMA queries; 0: no node wants them */
 } tern_cuda_bucket;
 
 typedef struct tern_cuda_launch {

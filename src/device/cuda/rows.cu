@@ -100,6 +100,8 @@ static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
         return a / (1.0f + expf(-a));
     case TERN_OP_SIGMOID:
         return 1.0f / (1.0f + expf(-a));
+    case TERN_OP_LOG1P:
+        return log1pf(a);
     default:
         return tanh_of(a);
     }
@@ -286,6 +288,22 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
     return cudaGetLastError();
 }
 
+/* ---- Columns of other rows, times a factor ---- */
+
+template <typename T>
+static __global__ void scale_kernel(T *y, int64_t ldy, int32_t column, const T *x, int64_t ldx, float factor, int32_t width) {
+    const int32_t c = blockIdx.y * THREADS + threadIdx.x;
+    if (c < width) y[blockIdx.x * ldy + column + c] = from_float<T>(to_float(x[blockIdx.x * ldx + c]) * factor);
+}
+
+cudaError_t tern__cuda_scale(cudaStream_t stream, tern_cuda_rows y, int32_t column, tern_cuda_rows x, float factor, tern_cuda_shape shape) {
+    const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
+#define CALL(T) scale_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, column, (const T *)x.data, x.ld, factor, shape.width)
+    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#undef CALL
+    return cudaGetLastError();
+}
+
 /* ---- Rotary embedding: a thread has a pair ---- */
 
 template <typename T>
@@ -315,29 +333,44 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 #define POOL_ROWS 8
 
+/* Rows begin ... end - 1 of a sequence of n, of which the first n_prompt may be left out. */
+static __device__ __forceinline__ void pooled_rows(tern_pool pool, int32_t n, int32_t n_prompt, int32_t *begin, int32_t *end) {
+    const int32_t first = min(n_prompt, n);
+    *begin = pool == TERN_POOL_LAST_TOKEN ? max(first, n - 1) : pool == TERN_POOL_CLS && first == n ? 0 : first;
+    *end = pool == TERN_POOL_CLS ? min(n, *begin + 1) : n;
+}
+
+static __device__ __forceinline__ float pool_divisor(tern_pool pool, int32_t begin, int32_t end) {
+    const float n = (float)(end - begin);
+    if (pool == TERN_POOL_MEAN) return n;
+    if (pool == TERN_POOL_MEAN_SQRT_LEN) return sqrtf(n);
+    return pool == TERN_POOL_WEIGHTED_MEAN ? n * (float)(begin + end + 1) * 0.5f : 1.0f;
+}
+
 template <typename T>
-static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t width) {
+static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t n_prompt,
+                                   int32_t width) {
     __shared__ float parts[POOL_ROWS][33];
     const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
-    const int32_t end = pool == TERN_POOL_CLS ? min(n, 1) : n;
+    int32_t begin, end;
+    pooled_rows(pool, n, n_prompt, &begin, &end);
     float part = pool == TERN_POOL_MAX ? -INFINITY : 0.0f;
-    for (int32_t r = threadIdx.y; r < end && c < width; r += POOL_ROWS) {
+    for (int32_t r = begin + threadIdx.y; r < end && c < width; r += POOL_ROWS) {
         const float value = to_float(x[(first + r) * ldx + c]);
-        part = pool == TERN_POOL_MAX ? fmaxf(part, value) : part + value;
+        part = pool == TERN_POOL_MAX ? fmaxf(part, value) : part + (pool == TERN_POOL_WEIGHTED_MEAN ? (float)(r + 1) * value : value);
     }
     parts[threadIdx.y][threadIdx.x] = part;
     __syncthreads();
     if (threadIdx.y > 0 || c >= width) return;
     for (int32_t r = 1; r < POOL_ROWS; r++)
         part = pool == TERN_POOL_MAX ? fmaxf(part, parts[r][threadIdx.x]) : part + parts[r][threadIdx.x];
-    if (pool == TERN_POOL_MEAN) part /= (float)max(n, 1);
-    y[blockIdx.x * ldy + c] = from_float<T>(n > 0 ? part : 0.0f);
+    y[blockIdx.x * ldy + c] = from_float<T>(end > begin ? part / pool_divisor(pool, begin, end) : part);
 }
 
 cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
-                            tern_cuda_shape shape) {
+                            int32_t n_prompt, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, 32)), block(32, POOL_ROWS);
-#define CALL(T) pool_kernel<<<grid, block, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, shape.width)
+#define CALL(T) pool_kernel<<<grid, block, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, n_prompt, shape.width)
     TERN_CUDA_FOR_TYPE(shape.type, CALL);
 #undef CALL
     return cudaGetLastError();

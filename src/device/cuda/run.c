@@ -46,6 +46,7 @@ static tern_status bucket_of(tern_cuda_bucket *out, const tern_cuda_compiled *c,
     out->rows[TERN_SPACE_TOKENS] = round_tokens(batch->n_tokens);
     out->rows[TERN_SPACE_SEQUENCES] = round_power(batch->n_sequences);
     out->rows[TERN_SPACE_PICKS] = round_power(batch->n_picks);
+    out->n_prompt_rows = batch->n_prompt_rows < INT32_MAX ? batch->n_prompt_rows : INT32_MAX;
     if (c->uses_simt) out->n_tiles[0] = tiles_of(out->rows[TERN_SPACE_TOKENS], out->rows[TERN_SPACE_SEQUENCES], TERN_CUDA_TILE);
     if (c->uses_mma) out->n_tiles[1] = tiles_of(out->rows[TERN_SPACE_TOKENS], out->rows[TERN_SPACE_SEQUENCES], TERN_CUDA_TILE_MMA);
     return TERN_OK;

@@ -306,7 +306,11 @@ tern_status run_batch(const compiled &c, const tern_batch *batch, const tern_run
         if (!result.has_primitive() || result.primitive().device() != c.owner->unit)
             return TERN_FAIL(err, TERN_E_DEVICE, "%s: an output is computed elsewhere", c.owner->name.c_str());
     mx::eval(results);
-    for (size_t i = 0; i < n_outputs; i++) std::memcpy(outputs[i].data, results[i].data<float>(), results[i].nbytes());
+    const int64_t rows[TERN_N_SPACES] = {batch->n_tokens, batch->n_sequences, batch->n_picks};
+    for (size_t i = 0; i < n_outputs; i++) {
+        const tern_value_info *info = tern__value(c.program, c.program->outputs[outputs[i].output].value);
+        std::memcpy(outputs[i].data, results[i].data<float>(), (size_t)rows[info->space] * (size_t)info->width * sizeof(float));
+    }
     return TERN_OK;
 }
 

@@ -28,7 +28,8 @@ using mx::array;
 std::vector<group> choose_groups(const device &d, const tern_batch &batch) {
     const double group_cost = d.unit == mx::Device::gpu ? GROUP_COST_GPU : GROUP_COST_CPU;
     std::map<int32_t, std::vector<int32_t>> by_length;
-    for (int64_t s = 0; s < batch.n_sequences; s++) by_length[(int32_t)(batch.row_start[s + 1] - batch.row_start[s])].push_back((int32_t)s);
+    for (int64_t s = 0; s < batch.n_sequences; s++)
+        by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
     std::vector<int32_t> lengths;
     std::vector<double> before = {0}; /* sequences shorter than lengths[i] */
     for (const auto &[length, sequences] : by_length) {
@@ -106,6 +107,7 @@ block make_block(const group &g, const tern_batch &batch) {
     b.length = g.length;
     b.sequences = g.sequences;
     const int32_t start = (int32_t)batch.row_start[g.sequences[0]];
+    const int32_t last_row = std::max(0, (int32_t)batch.n_tokens - 1);
     bool is_in_order = true;
     std::vector<int32_t> rows;
     std::unique_ptr<bool[]> mask(new bool[(size_t)b.n * (size_t)b.length]);
@@ -113,7 +115,7 @@ block make_block(const group &g, const tern_batch &batch) {
         const int32_t first = (int32_t)batch.row_start[s], length = (int32_t)batch.row_start[s + 1] - first;
         b.lengths.push_back(length);
         for (int32_t t = 0; t < g.length; t++) {
-            const int32_t row = t < length ? first + t : first;
+            const int32_t row = t < length ? first + t : std::min(first, last_row);
             is_in_order = is_in_order && row == start + (int32_t)rows.size();
             mask[rows.size()] = t < length;
             rows.push_back(row);
@@ -172,11 +174,18 @@ class graph {
     array distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end);
     array attend_disentangled(const tern_node &node, const tables &t, size_t i);
     array attention(const tern_node &node, const tables *t);
+    array pool_one_row(const tern_node &node);
+    array pool_block(const tern_node &node, const block &b) const;
     array pool(const tern_node &node);
     array compute(const tern_node &node, const tables *t);
 };
 
-array graph::integers(tern_input input) const { return array(batch.inputs[input], {(int32_t)batch.n_tokens}, mx::int32); }
+/* A batch without any token has one here, which nothing counts: not every op of MLX takes arrays without rows. */
+array graph::integers(tern_input input) const {
+    static const int32_t none = 0;
+    const int32_t n = (int32_t)batch.n_tokens;
+    return array(n > 0 ? batch.inputs[input] : &none, {std::max(n, 1)}, mx::int32);
+}
 
 array graph::embedding(const tern_node &node) const {
     const weight &w = weight_of(node, 0);
@@ -208,6 +217,8 @@ array graph::activation(tern_op op, const array &x) const {
         return mx::maximum(x, scalar(0), s);
     case TERN_OP_SILU:
         return mx::multiply(x, mx::sigmoid(x, s), s);
+    case TERN_OP_LOG1P:
+        return mx::log1p(x, s);
     case TERN_OP_SIGMOID: /* not MLX's own, which is 1 - sigmoid(-x) for negative x and loses small results */
         return mx::divide(scalar(1), mx::add(scalar(1), mx::exp(mx::negative(x, s), s), s), s);
     default:
@@ -377,28 +388,58 @@ array graph::attention(const tern_node &node, const tables *t) {
 
 /* ---- Pooling ---- */
 
-array graph::pool(const tern_node &node) {
+/* The first row of each sequence behind the prompt, or its last one; zeros for the last of none. */
+array graph::pool_one_row(const tern_node &node) {
     const array &x = value(node.inputs[0]);
-    if (node.pool == TERN_POOL_CLS) {
-        const std::vector<int32_t> starts(batch.row_start, batch.row_start + batch.n_sequences);
-        return mx::take(x, array(starts.begin(), {(int32_t)starts.size()}, mx::int32), 0, s);
+    const int64_t n_prompt = node.skips_prompt ? batch.n_prompt_rows : 0;
+    std::vector<int32_t> rows;
+    std::vector<float> is_there;
+    for (int64_t i = 0; i < batch.n_sequences; i++) {
+        const int64_t first = batch.row_start[i], last = batch.row_start[i + 1] - 1;
+        const bool has_rows = first + n_prompt <= last;
+        const bool is_empty = last < first;
+        rows.push_back((int32_t)(is_empty ? 0 : node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first));
+        is_there.push_back(!is_empty && (node.pool == TERN_POOL_CLS || has_rows) ? 1 : 0);
     }
+    const int32_t n = (int32_t)rows.size();
+    const array y = mx::take(x, array(rows.begin(), {n}, mx::int32), 0, s);
+    if (std::find(is_there.begin(), is_there.end(), 0.0f) == is_there.end()) return y;
+    return mx::multiply(y, mx::astype(array(is_there.begin(), {n, 1}, mx::float32), c.dtype, s), s);
+}
+
+/* All sequences of a block: the maximum, or the sum of the rows times their weights, divided. */
+array graph::pool_block(const tern_node &node, const block &b) const {
+    const int32_t n_prompt = node.skips_prompt ? (int32_t)std::min<int64_t>(batch.n_prompt_rows, b.length) : 0;
+    std::vector<float> weights, divisors;
+    for (int32_t length : b.lengths) {
+        double sum = 0;
+        for (int32_t t = 0; t < b.length; t++) {
+            weights.push_back(t < n_prompt || t >= length ? 0 : node.pool == TERN_POOL_WEIGHTED_MEAN ? (float)(t + 1) : 1);
+            sum += weights.back();
+        }
+        const bool is_plain_sum = node.pool == TERN_POOL_SUM || sum == 0;
+        divisors.push_back((float)(is_plain_sum ? 1 : node.pool == TERN_POOL_MEAN_SQRT_LEN ? std::sqrt(sum) : sum));
+    }
+    const array rows = gather(value(node.inputs[0]), b), factors = array(weights.begin(), {b.n, b.length, 1}, mx::float32);
+    if (node.pool == TERN_POOL_MAX) {
+        const array counted = mx::greater(factors, array(0.0f), s);
+        return mx::max(mx::where(counted, rows, scalar(-std::numeric_limits<float>::infinity()), s), 1, false, s);
+    }
+    const array wide = mx::astype(rows, mx::float32, s);
+    const bool is_weighted = std::any_of(weights.begin(), weights.end(), [](float weight) { return weight != 1; });
+    const array sum = mx::sum(is_weighted ? mx::multiply(wide, factors, s) : wide, 1, false, s);
+    return mx::astype(mx::divide(sum, array(divisors.begin(), {b.n, 1}, mx::float32), s), c.dtype, s);
+}
+
+array graph::pool(const tern_node &node) {
+    if (node.pool == TERN_POOL_CLS || node.pool == TERN_POOL_LAST_TOKEN) return pool_one_row(node);
     make_blocks();
     std::vector<array> parts;
     std::vector<int32_t> places((size_t)batch.n_sequences);
     int32_t place = 0;
     for (const block &b : blocks) {
-        const double pad = node.pool == TERN_POOL_MEAN ? 0 : -std::numeric_limits<double>::infinity();
-        array rows = gather(x, b);
-        if (b.mask) rows = mx::where(mx::expand_dims(*b.mask, 2, s), rows, scalar(pad), s);
+        parts.push_back(pool_block(node, b));
         for (int32_t sequence : b.sequences) places[(size_t)sequence] = place++;
-        if (node.pool == TERN_POOL_MAX) {
-            parts.push_back(mx::max(rows, 1, false, s));
-            continue;
-        }
-        const array lengths = mx::astype(array(b.lengths.begin(), {b.n, 1}, mx::int32), mx::float32, s);
-        const array mean = mx::divide(mx::sum(mx::astype(rows, mx::float32, s), 1, false, s), lengths, s);
-        parts.push_back(mx::astype(mean, c.dtype, s));
     }
     const array all = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
     return std::is_sorted(places.begin(), places.end()) ? all : mx::take(all, array(places.begin(), {place}, mx::int32), 0, s);
@@ -433,6 +474,11 @@ array graph::compute(const tern_node &node, const tables *t) {
         return pool(node);
     case TERN_OP_TAKE:
         return mx::take(value(node.inputs[0]), array(batch.picks, {(int32_t)batch.n_picks}, mx::int32), 0, s);
+    case TERN_OP_CONCAT:
+        return mx::concatenate({value(node.inputs[0]), value(node.inputs[1])}, 1, s);
+    case TERN_OP_SCALE: /* the factor is float32 in any dtype */
+        return mx::astype(mx::multiply(mx::astype(value(node.inputs[0]), mx::float32, s), array(tern__scale_factor(c.program, &node)), s),
+                          c.dtype, s);
     case TERN_OP_NORMALIZE:
         return normalize(value(node.inputs[0]));
     default:

@@ -137,6 +137,9 @@ static tern_status read_piece(tern_sentencepiece *out, tern_protobuf scan) {
             piece.kind = (tern_piece_kind)field.value;
     }
     if (text.bytes == 0) return fail_at(&scan, start, "a piece without text");
+    if (text.bytes > TERN_SENTENCEPIECE_MAX_PIECE)
+        return TERN_FAIL(scan.err, TERN_E_UNSUPPORTED, "%s: byte %zu: a piece of %zu bytes; at most %d are supported", scan.name, start,
+                         text.bytes, TERN_SENTENCEPIECE_MAX_PIECE);
     piece.text = text.data;
     piece.n_bytes = (uint32_t)text.bytes;
     if (!tern__grow(&out->pieces, &out->capacity, out->n_pieces + 1, sizeof *out->pieces))

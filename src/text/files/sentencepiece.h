@@ -8,6 +8,8 @@
 
 /* Largest file that is read: models of 256,000 pieces have about 5 MB. */
 #define TERN_SENTENCEPIECE_MAX_BYTES ((size_t)64 << 20)
+/* Longest piece, in bytes: to find the merges of a BPE model takes the square of it. Those of Gemma have up to 93. */
+#define TERN_SENTENCEPIECE_MAX_PIECE 1024
 
 /* As the file numbers them; any other kind is TERN_PIECE_NORMAL. */
 typedef enum tern_piece_kind {
@@ -21,7 +23,7 @@ typedef enum tern_piece_kind {
 
 typedef struct tern_piece {
     const char *text; /* UTF-8, not terminated */
-    uint32_t n_bytes; /* at least 1 */
+    uint32_t n_bytes; /* 1 to TERN_SENTENCEPIECE_MAX_PIECE */
     float score;
     tern_piece_kind kind;
 } tern_piece;
@@ -38,7 +40,8 @@ typedef struct tern_sentencepiece {
 } tern_sentencepiece;
 
 /* `name` is what messages call it. `out` is left to be freed whether it succeeds or not, and lives no longer than the bytes.
- * errors: TERN_E_FORMAT with the place: no protobuf, a length beyond its end, a piece without text, no pieces. */
+ * errors: TERN_E_FORMAT with the place: no protobuf, a length beyond its end, a piece without text, no pieces. TERN_E_UNSUPPORTED: a piece
+ * that is too long. */
 tern_status tern__sentencepiece_read(tern_sentencepiece *out, const unsigned char *bytes, size_t n_bytes, const char *name,
                                      tern_error *err);
 void tern__sentencepiece_free(tern_sentencepiece *model);

@@ -20,7 +20,7 @@ bool tern__model_tables_add_merge(tern_model_tables *tables, const char *left, s
     if (left_bytes > UINT32_MAX || right_bytes > UINT32_MAX || tables->n_merges >= TERN_VOCABULARY_MAX ||
         !tern__size_add(left_bytes, right_bytes, &needed) || !tern__size_add(tables->merge_strings_bytes, needed, &needed) ||
         !tern__grow(&tables->merges, &tables->merges_capacity, tables->n_merges + 1, sizeof *tables->merges) ||
-        !tern__grow(&tables->merge_strings, &tables->merge_strings_capacity, needed, 1))
+        !tern__grow(&tables->merge_strings, &tables->merge_strings_capacity, needed + 1, 1)) /* also for two empty texts */
         return false;
     char *copy = tables->merge_strings + tables->merge_strings_bytes;
     if (left_bytes) memcpy(copy, left, left_bytes);

@@ -178,10 +178,11 @@ tern_class_found tern__class_add_posix(tern_code_set *set, const char *name, siz
 /* ---- Case ---- */
 
 bool tern__code_set_ignore_case(tern_code_set *set) {
-    size_t n = set->n;
-    for (size_t i = 0; i < COUNT(pattern_same); i++) {
-        const tern_code_set own = {.ranges = set->ranges, .n = n};
-        if (tern__code_set_has(&own, pattern_same[i][0]) && !tern__code_set_add(set, pattern_same[i][1], pattern_same[i][1])) return false;
+    size_t n = set->n;                                        /* its own; what is added stands behind */
+    for (size_t i = 0, k = 0; i < COUNT(pattern_same); i++) { /* both are in order */
+        const unsigned own = pattern_same[i][0];
+        while (k < n && set->ranges[k].last < own) k++;
+        if (k < n && set->ranges[k].first <= own && !tern__code_set_add(set, pattern_same[i][1], pattern_same[i][1])) return false;
     }
     tern__code_set_sort(set);
     return true;
@@ -189,8 +190,14 @@ bool tern__code_set_ignore_case(tern_code_set *set) {
 
 static bool is_same(uint32_t a, uint32_t b) {
     if (a == b) return true;
-    for (size_t i = 0; i < COUNT(pattern_same); i++)
-        if (pattern_same[i][0] == a && pattern_same[i][1] == b) return true;
+    size_t low = 0, high = COUNT(pattern_same);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (pattern_same[middle][0] < a) low = middle + 1;
+        else high = middle;
+    }
+    for (; low < COUNT(pattern_same) && pattern_same[low][0] == a; low++)
+        if (pattern_same[low][1] == b) return true;
     return false;
 }
 
