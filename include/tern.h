@@ -275,6 +275,8 @@ typedef struct tern_model_info {
     const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
+    const char *default_prompt_name; /* the prompt of texts for which none is asked; NULL: none */
+    const char *similarity_fn_name;  /* that the folder recommends: "cosine", "dot" ...; NULL: it does not say */
     int64_t n_labels;                /* of a classifier's head; 0: none */
     const char *device;              /* the device that runs it: "cpu", "cuda:0" */
     const char *isa;                 /* the ISA level that runs it */
@@ -389,6 +391,13 @@ typedef struct tern_stage_times {
     int64_t result_ns;   /* rows to the caller's memory */
 } tern_stage_times;
 
+/* What texts are for, as in sentence-transformers' encode, encode_query and encode_document: it chooses the prompt where none is given. */
+typedef enum tern_embed_task {
+    TERN_EMBED_TEXT,    /* that of default_prompt_name, if the folder has one */
+    TERN_EMBED_QUERY,   /* "query" */
+    TERN_EMBED_DOCUMENT /* "document" */
+} tern_embed_task;
+
 typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
@@ -397,10 +406,17 @@ typedef struct tern_embed_options {
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
     tern_stage_times *times;  /* set on success; NULL (default): not wanted */
+    tern_embed_task task;     /* default TERN_EMBED_TEXT */
+    const char *prompt;       /* put in front of every text; "": none; NULL (default): the one of prompt_name */
+    const char *prompt_name;  /* one of tern_model_prompt_name; NULL (default): as the task says */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
-/* C, the width of one embedding. */
+/* Names of the prompts that config_sentence_transformers.json has, and "query" and "document", which are empty where it does not have them.
+ * NULL past the last. Owned by the model, like tern_model_prompt: the prompt of that name, NULL when there is none. */
+TERN_API const char *tern_model_prompt_name(const tern_model *model, size_t index);
+TERN_API const char *tern_model_prompt(const tern_model *model, const char *name);
+/* C, the width of one embedding: what the last module makes. */
 TERN_API size_t tern_model_embedding_size(const tern_model *model);
 
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
@@ -408,7 +424,8 @@ TERN_API size_t tern_model_embedding_size(const tern_model *model);
  * the same bits whatever it is embedded with.
  * embeddings  [n_texts, C], in the order of the texts
  * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
- * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, or a pooling is asked for that others build upon
+ * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, a pooling is asked for that others build upon, both
+ *                              prompt and prompt_name are given, or there is no prompt_name of that name (the message lists those known)
  *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
@@ -538,6 +555,49 @@ typedef struct tern_entities {
 TERN_API tern_status tern_model_token_classify(tern_entities *out, tern_model *model, const tern_text *texts, size_t n_texts,
                                                const tern_token_classify_options *options, tern_error *err);
 TERN_API void tern_entities_free(tern_entities *entities);
+
+/* ---- Question answering: the part of a text that answers a question ---------------------------------------------------------------- */
+
+#define TERN_DOC_STRIDE_DEFAULT SIZE_MAX
+
+typedef struct tern_question_answer_options {
+    size_t size;                   /* sizeof(tern_question_answer_options); set by tern_question_answer_options_default */
+    size_t top_k;                  /* answers of each question at most; default 1 */
+    size_t max_seq_len;            /* ids of the question and a part of its context; 0 (default): 384, or max_seq_length if that is less */
+    size_t doc_stride;             /* tokens that two parts of a longer context share; TERN_DOC_STRIDE_DEFAULT (default): 128, or half of
+                                      max_seq_len if that is less */
+    size_t max_answer_len;         /* tokens of an answer at most; default 15 */
+    bool handle_impossible_answer; /* also the answer "", whose score is what the model gives its first token; default false */
+    bool align_to_words;           /* answers are whole words; default true */
+    size_t max_batch_tokens;       /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total); /* parts of contexts */
+    void *user;
+} tern_question_answer_options;
+
+TERN_API tern_question_answer_options tern_question_answer_options_default(void);
+
+typedef struct tern_answer {
+    size_t question;     /* index of its question */
+    float score;         /* softmax of the starts times softmax of the ends, over the part of the context; summed over answers that read
+                            the same but for case */
+    uint32_t start, end; /* code points of the context */
+    const char *answer;  /* that part of the context. Owned by the answers */
+} tern_answer;
+
+/* In the order of the questions, the best answer first. Freed with tern_answers_free. */
+typedef struct tern_answers {
+    tern_answer *items;
+    size_t n;
+} tern_answers;
+
+/* tern_model_question_answer - extracts the answer to questions[i] from contexts[i], as Hugging Face's question-answering pipeline does it.
+ * A context that is longer than a run may be is asked part by part. There are fewer than top_k answers when the context has no more.
+ * errors   TERN_E_ARGUMENT     a question or a context is empty; a question leaves no room for its context
+ *          TERN_E_UNSUPPORTED  the model has no head for question answering     others as tern_model_embed
+ * matches  pipeline("question-answering") of transformers 4.57; version 5 has none. Spans of no probability are no answers here */
+TERN_API tern_status tern_model_question_answer(tern_answers *out, tern_model *model, const tern_text *questions, const tern_text *contexts,
+                                                size_t n_questions, const tern_question_answer_options *options, tern_error *err);
+TERN_API void tern_answers_free(tern_answers *answers);
 
 /* ---- Fill-mask: what stands under a mask ------------------------------------------------------------------------------------------ */
 

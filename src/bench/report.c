@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "bench/json_row.h"
 #include "bench/rows_file.h"
+#include "bench/scaling.h"
 
 const tern_report_column tern__report_columns[] = {{"chars", "chars", 1, 0},
                                                    {"batch", "batch", 1, 0},
@@ -95,6 +96,15 @@ void tern__report_note(char *out, size_t capacity, const json_t *row) {
     else snprintf(out, capacity, "%s%s%s%s", status, message[0] != '\0' ? ": " : "", message, is_spoiled ? ", spoiled" : "");
 }
 
+bool tern__report_scaling(char *out, size_t capacity, const json_t *row, const tern_report_block *block) {
+    char title[sizeof block->title];
+    if (strcmp(tern__row_string(row, "kind"), "scaling") != 0) return false;
+    title_of(title, sizeof title, row);
+    if (strcmp(title, block->title) != 0) return false;
+    tern__scaling_say(out, capacity, row);
+    return true;
+}
+
 /* ---- CSV (RFC 4180) ---- */
 
 static void csv_text(FILE *out, const char *text) {
@@ -151,7 +161,7 @@ static void markdown_number(FILE *out, const json_t *row, const tern_report_colu
     else fputs(" |", out);
 }
 
-static void markdown_block(FILE *out, const tern_report_block *block) {
+static void markdown_block(FILE *out, const tern_report *report, const tern_report_block *block) {
     fputs("\n## ", out);
     markdown_text(out, block->title);
     fputs("\n\n|", out);
@@ -170,13 +180,18 @@ static void markdown_block(FILE *out, const tern_report_block *block) {
         markdown_text(out, note);
         fputs(" |\n", out);
     }
+    fputc('\n', out);
+    for (size_t i = 0; i < json_array_size(report->rows); i++) {
+        char text[256];
+        if (tern__report_scaling(text, sizeof text, json_array_get(report->rows, i), block)) fprintf(out, "- %s\n", text);
+    }
 }
 
 void tern__report_markdown(FILE *out, const tern_report *report) {
     fputs("# Benchmark\n\nTimes in milliseconds of a call from texts to vectors; low and high enclose the median with 95 % confidence. "
           "Keys are explained in Tern's docs/BENCHMARK.md.\n",
           out);
-    for (size_t i = 0; i < report->n_blocks; i++) markdown_block(out, &report->blocks[i]);
+    for (size_t i = 0; i < report->n_blocks; i++) markdown_block(out, report, &report->blocks[i]);
     if (report->n_ops == 0) return;
     fputs("\n## Ops\n\n| device | op | shape | in | out | tokens | batch | median us | GFLOP/s | GB/s | % of limit | bound by |\n"
           "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",

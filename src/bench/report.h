@@ -37,6 +37,9 @@ bool tern__report_is_measured(const json_t *row); /* it has times */
 /* "ok", "spoiled", or what went wrong with its message. */
 void tern__report_note(char *out, size_t capacity, const json_t *row);
 
+/* "latency grows as the batch to the power of 0.97 at 50 characters"; false for a row of another kind, or of another block. */
+bool tern__report_scaling(char *out, size_t capacity, const json_t *row, const tern_report_block *block);
+
 /* The formats. err is filled on failure; a full disk is the caller's to see. */
 void tern__report_csv(FILE *out, const tern_report *report);
 void tern__report_markdown(FILE *out, const tern_report *report);

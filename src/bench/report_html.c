@@ -204,6 +204,12 @@ tern_status tern__report_html(FILE *out, const tern_report *report, tern_error *
         write_table(out, block);
         const tern_status status = write_plots(out, block, err);
         if (status != TERN_OK) return status;
+        fputs("<ul>\n", out);
+        for (size_t r = 0; r < json_array_size(report->rows); r++) {
+            char text[256];
+            if (tern__report_scaling(text, sizeof text, json_array_get(report->rows, r), block)) fprintf(out, "<li>%s</li>\n", text);
+        }
+        fputs("</ul>\n", out);
     }
     if (report->n_ops > 0) write_ops(out, report);
     fputs("</body></html>\n", out);

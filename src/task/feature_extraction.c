@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "task/sequence_run.h"
+#include "task/embed_texts.h"
 
 tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
@@ -75,7 +75,7 @@ tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n
     if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
     run.encodings = encodings;
     const int64_t start_ns = tern__clock_ns();
-    tern_status status = tern__encode_texts(encodings, model, texts, NULL, n_texts, tern_encode_options_default(), err);
+    tern_status status = tern__encode_for_embedding(encodings, &run.n_prompt_rows, model, texts, n_texts, &chosen, err);
     times.tokenize_ns = tern__clock_ns() - start_ns;
     for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
     if (status == TERN_OK) status = tern__sequence_run(&run, err);

@@ -45,6 +45,9 @@ def test_rows(scratch):
               np.isclose(row["mean_ms"], statistics.fmean(ms)) and np.isclose(row["sd_ms"], statistics.stdev(ms)) and
               row["min_ms"] == min(ms) and row["median_low_ms"] == min(ms) and row["median_high_ms"] == max(ms),
               what + "statistics are those of the samples", str(row))
+        calls = [row["first_ms"], *row["warmup_ms"]]
+        settled = next((i + 1 for i, call in enumerate(calls) if call <= row["p90_ms"]), None)
+        check(row["settled_call"] == settled, what + "when the warm-up was over", f"{row['settled_call']} {settled}")
         check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
               np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
         check(np.isclose(row["limit_ms"], sum(op["limit_ms"] for op in row["ops"])) and 0 < row["share"] and
@@ -73,6 +76,22 @@ def test_costs_against_a_count(scratch):
     row = done("bench", MODEL, "--chars", "20", "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
     weights = 4 * layers * (4 * width * width + 2 * width * inner)
     check(weights < row["bytes"] < 1.1 * weights, "bytes are mostly weights for few tokens", f"{row['bytes']} {weights}")
+
+
+def test_scaling(scratch):
+    result = done("bench", TINY, "--chars", "20,40,80", "--batch", "1,2,4", "--iterations", "3", "--output", scratch / "rows.jsonl")
+    rows = rows_of(scratch / "rows.jsonl")
+    measured, fits = [r for r in rows if r["kind"] == "embed"], [r for r in rows if r["kind"] == "scaling"]
+    check(len(measured) == 9 and [f["by"] for f in fits] == ["batch"] * 3 + ["tokens"] * 3, "a fit for each length and each batch")
+    for fit in fits:
+        fixed = "chars" if fit["by"] == "batch" else "batch"
+        points = [(r["batch"] if fit["by"] == "batch" else r["tokens"] / r["batch"], r["median_ms"]) for r in measured
+                  if r[fixed] == fit[fixed]]
+        exponent = np.polyfit(*np.log(np.array(points).T), 1)[0]
+        check(len(points) == 3 == fit["n_points"] and np.isclose(fit["exponent"], exponent), f"by {fit['by']}, {fixed} {fit[fixed]}")
+    check("latency grows as the batch" in result.out.decode(), "and people are told")
+    text = done("report", scratch / "rows.jsonl", "--format", "markdown").out.decode()
+    check(text.count("latency grows as") == 6, "in reports too", text[-800:])
 
 
 def test_json():
@@ -215,7 +234,7 @@ def test_compare_refuses(scratch):
         bad.write_text(text)
         check_fails(f"a file of {text[-30:]!r}", tern("bench", "--compare", good, bad), "bad.jsonl", message)
     odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
-    result = compare(scratch, [odd, {"schema": "tern-bench-1"}], [odd])
+    result = compare(scratch, [odd, {"schema": "tern-bench-1", "kind": "embed"}, {"schema": "tern-bench-1"}], [odd])
     check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
 
 
@@ -277,6 +296,14 @@ def test_usage():
                           ("--device", "cpu,,"), ("--dtype", ""), ("--iterations", "0")):
         check_fails(f"{option} '{value}'", tern("bench", TINY, option, value), option, code=2)
     check_fails("an option of another command", tern("bench", TINY, "--tokens", "5"), "--tokens", code=2)
+
+
+def test_models_without_a_name(scratch):
+    """Where no random checkpoint can be kept, there is none."""
+    away = {"HF_HUB_CACHE": str(scratch / "hub"), "PATH": "/nonexistent"}
+    check_fails("no folder for them", tern("bench", env=away), "XDG_CACHE_HOME", "bert-base-uncased")
+    (scratch / "file").write_text("")
+    check_fails("a file in the way", tern("bench", env={**away, "XDG_CACHE_HOME": str(scratch / "file")}), "file/tern")
 
 
 def test_interrupt(scratch):
