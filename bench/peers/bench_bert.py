@@ -28,7 +28,8 @@ from engines import ENGINES, Tern
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAUSE = 0.03        # seconds between calls: the engines' own threads spin for a while after a run, and must not disturb the next
+PAUSE = 0.25        # seconds between calls: the engines' own threads spin for a while after a run (those of Intel's OpenMP, which CTranslate2 has,
+                    # for 0.2 s) and must not disturb the next
 BOUND = 1e-4        # of the distance from the reference, over its length; float32 engines are within 1e-5 of each other
 SETTLE_BELOW = 0.1  # a call shorter than this is timed after one untimed call of the same engine, which wakes its threads
 
