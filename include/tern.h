@@ -248,7 +248,7 @@ TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
  * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names: the modules
- * Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
+ * Transformer, MLMTransformer, StaticEmbedding, Pooling, Dense, LayerNorm, WeightedLayerPooling, SpladePooling, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
  * also of a module in its own folder, are the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
  * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
  * Nothing is downloaded.
@@ -271,9 +271,10 @@ typedef struct tern_model_info {
     int64_t num_hidden_layers;
     int64_t vocab_size;
     int64_t max_position_embeddings;
-    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
+    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed; 0: they are not cut */
     const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
+    bool is_sparse;                  /* most components of an embedding are 0: see tern_model_embed_sparse */
     bool is_sentence_transformer;    /* the folder has modules.json */
     const char *default_prompt_name; /* the prompt of texts for which none is asked; NULL: none */
     const char *similarity_fn_name;  /* that the folder recommends: "cosine", "dot" ...; NULL: it does not say */
@@ -402,7 +403,8 @@ typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
     tern_choice normalize;    /* to unit length; default: whether the last module is Normalize */
-    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
+    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone; where
+                               * embeddings are sparse an eighth of it, as each token then has a row as wide as the vocabulary */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
     tern_stage_times *times;  /* set on success; NULL (default): not wanted */
@@ -461,9 +463,108 @@ TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, co
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
 
-/* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
- * out [n_a, n_b]; sums in double. */
-TERN_API void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width);
+/* ---- Sparse vectors (SPLADE) and vectors of tokens (late interaction) --------------------------------------------------------- */
+
+typedef struct tern_sparse_entry {
+    int32_t id;   /* of a token of the vocabulary */
+    float weight; /* above 0 */
+} tern_sparse_entry;
+
+/* The entries that are not 0, the heaviest first, of equal ones the lower id. */
+typedef struct tern_sparse_vector {
+    tern_sparse_entry *entries;
+    size_t n;
+} tern_sparse_vector;
+
+/* tern_model_embed_sparse - one sparse vector a text, as sentence-transformers' SparseEncoder gives them; tern_model_embed gives the same
+ * with its zeros.
+ * max_active_dims  keep so many of the heaviest entries; 0: as many as the folder says, else all
+ * vectors          [n_texts]; free with tern_sparse_vectors_free
+ * n_tokens         [n_texts], ids of each text after truncation; NULL: not wanted
+ * errors           as tern_model_embed     TERN_E_UNSUPPORTED  the folder has no SpladePooling */
+TERN_API tern_status tern_model_embed_sparse(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             size_t max_active_dims, tern_sparse_vector *vectors, int32_t *n_tokens, tern_error *err);
+TERN_API void tern_sparse_vectors_free(tern_sparse_vector *vectors, size_t n);
+
+/* The width of a token's vector; 0: the folder's modules make none. */
+TERN_API size_t tern_model_token_embedding_size(const tern_model *model);
+
+/* tern_model_embed_tokens - a vector for each token of each text, special tokens and those of the prompt among them, as
+ * sentence-transformers' encode gives them with output_value="token_embeddings": what the last module that makes token_embeddings made.
+ * options     pooling and normalize are not used
+ * embeddings  [n_texts], each [n_tokens[i], width]; free each with tern_free
+ * n_tokens    [n_texts], not NULL: ids of each text after truncation
+ * errors      as tern_model_embed     TERN_E_UNSUPPORTED  the folder's modules make no token_embeddings (StaticEmbedding) */
+TERN_API tern_status tern_model_embed_tokens(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             float **embeddings, int32_t *n_tokens, tern_error *err);
+
+/* ---- Quantization: vectors as bytes or bits ------------------------------------------------------------------------------------- */
+
+typedef enum tern_precision {
+    TERN_PRECISION_FLOAT32,
+    TERN_PRECISION_INT8,   /* a bucket of 256 in the component's range, -128 ... 127 */
+    TERN_PRECISION_UINT8,  /* the same, 0 ... 255 */
+    TERN_PRECISION_BINARY, /* a bit a component: is it above 0? Eight in a byte, the first the highest, less 128 as int8 */
+    TERN_PRECISION_UBINARY /* the same as uint8 */
+} tern_precision;
+
+/* tern_precision_name - "float32", "int8", "uint8", "binary", "ubinary"; NULL for a value that is not one. */
+TERN_API const char *tern_precision_name(tern_precision precision);
+/* tern_precision_dtype - of the elements of a quantized vector: F32, I8 or U8. */
+TERN_API tern_dtype tern_precision_dtype(tern_precision precision);
+/* tern_precision_width - elements of a quantized vector of `width` components: width, or for bits width / 8 rounded up. */
+TERN_API size_t tern_precision_width(tern_precision precision, size_t width);
+
+/* tern_quantization_ranges - the lowest and the highest value of each component over vectors that stand for those to come.
+ * ranges       [2, width]: the lowest, then the highest
+ * calibration  [n, width]
+ * errors       TERN_E_ARGUMENT  n is 0; a component is not finite */
+TERN_API tern_status tern_quantization_ranges(float *ranges, const float *calibration, size_t n, size_t width, tern_error *err);
+
+/* tern_quantize - vectors in a lower precision, equal to the library's.
+ *
+ *   uint8    min(max(floor((x - lowest) / step), 0), 255), step = (highest - lowest) / 255, or 1 where that is 0; all in float32
+ *   int8     that less 128
+ *   ubinary  bits x > 0, the first component in the highest bit of the first byte; bits behind the last component are 0
+ *   binary   those bytes less 128
+ *
+ * out         [n, tern_precision_width(precision, width)] of tern_precision_dtype(precision)
+ * embeddings  [n, width]
+ * ranges      [2, width] for int8 and uint8; of no use for the others
+ * errors      TERN_E_ARGUMENT  ranges are needed and NULL; a component that is not a number, for int8 and uint8
+ * matches     sentence_transformers.util.quantization.quantize_embeddings(embeddings, precision, ranges) */
+TERN_API tern_status tern_quantize(void *out, tern_precision precision, const float *embeddings, size_t n, size_t width,
+                                   const float *ranges, tern_error *err);
+
+/* ---- Similarity ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum tern_similarity_function {
+    TERN_SIMILARITY_COSINE,    /* <a, b> / (|a| |b|); 0 where a length is 0 */
+    TERN_SIMILARITY_DOT,       /* <a, b> */
+    TERN_SIMILARITY_EUCLIDEAN, /* -|a - b|: the larger, the more alike, as for the others */
+    TERN_SIMILARITY_MANHATTAN  /* -sum |a_i - b_i| */
+} tern_similarity_function;
+
+/* tern_similarity_function_name - "cosine", "dot", "euclidean", "manhattan"; NULL for a value that is not one. */
+TERN_API const char *tern_similarity_function_name(tern_similarity_function function);
+
+/* tern_similarity - out[i][j] = function(a[i], b[j]). a [n_a, width], b [n_b, width], out [n_a, n_b]; sums in double.
+ * errors   TERN_E_ARGUMENT  no tern_similarity_function
+ * matches  sentence_transformers.util's cos_sim, dot_score, euclidean_sim, manhattan_sim */
+TERN_API tern_status tern_similarity(float *out, tern_similarity_function function, const float *a, size_t n_a, const float *b, size_t n_b,
+                                     size_t width, tern_error *err);
+
+/* tern_pairwise_similarity - out[i] = function(a[i], b[i]). a and b [n, width], out [n].
+ * errors   as tern_similarity
+ * matches  sentence_transformers.util's pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim, pairwise_manhattan_sim */
+TERN_API tern_status tern_pairwise_similarity(float *out, tern_similarity_function function, const float *a, const float *b, size_t n,
+                                              size_t width, tern_error *err);
+
+/* tern_maxsim - the score of late interaction: the sum over the query's tokens of the largest dot product with a token of the document.
+ * query [n_query_tokens, width], document [n_document_tokens, width]. A document without tokens has -1e9, below any other.
+ * matches  sentence_transformers.util.maxsim
+ * source   Khattab, Zaharia 2020, arXiv:2004.12832, eq. 3 */
+TERN_API float tern_maxsim(const float *query, size_t n_query_tokens, const float *document, size_t n_document_tokens, size_t width);
 
 /* ---- Text classification: a score for each label --------------------------------------------------------------------------------- */
 
@@ -649,7 +750,8 @@ typedef struct tern_hub_progress {
     uint64_t n_bytes, n_bytes_done; /* done: with what an interrupted download had left */
 } tern_hub_progress;
 
-/* Where models come from and where they are kept. The library reads no environment but in tern_hub_options_from_environment. */
+/* Where models come from and where they are kept. But for TERN_PLUGIN_PATH (tern_device_list), the library reads the
+ * environment in tern_hub_options_from_environment only. */
 typedef struct tern_hub_options {
     size_t size;                /* sizeof(tern_hub_options); set by tern_hub_options_default */
     const char *revision;       /* a branch, a tag or a commit's 40 digits; NULL (default): "main" */
