@@ -775,7 +775,8 @@ typedef struct tern_hub_progress {
     uint64_t n_bytes, n_bytes_done; /* done: with what an interrupted download had left */
 } tern_hub_progress;
 
-/* Where models come from and where they are kept. The library reads no environment but in tern_hub_options_from_environment. */
+/* Where models come from and where they are kept. But for TERN_PLUGIN_PATH (tern_device_list), the library reads the
+ * environment in tern_hub_options_from_environment only. */
 typedef struct tern_hub_options {
     size_t size;                /* sizeof(tern_hub_options); set by tern_hub_options_default */
     const char *revision;       /* a branch, a tag or a commit's 40 digits; NULL (default): "main" */
