@@ -330,7 +330,7 @@ static int run_embed(int argc, char **argv) {
         {.name = "--no-normalize", .help = "leave vectors as pooling gives them", .flag = &command.normalize, .flag_value = TERN_CHOICE_NO},
         {.name = "--truncate-dim",
          .value = "N",
-         .help = "keep the first N components (default what the folder says, else all); --normalize counts them alone",
+         .help = "keep the first N components (default what the folder says, else all)",
          .integer = &command.truncate_dim,
          .minimum = 1,
          .maximum = INT32_MAX},
