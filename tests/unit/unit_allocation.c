@@ -101,6 +101,12 @@ static tern_status run_model(int threads, tern_error *err) {
     TERN_TRY(tern_model_load(&model, in_folder("tiny").text, &options, err));
     tern_status status = tern_model_forward(model, &inputs, &output, 1, err);
     if (status == TERN_OK) status = tern_model_embed(model, texts, 3, NULL, embeddings, NULL, err);
+    float whole[3 * HIDDEN];
+    tern_embed_options windows = tern_embed_options_default();
+    windows.with_windows = true;
+    windows.stride = 1;
+    windows.prompt = ""; /* the Pooling leaves prompts out */
+    if (status == TERN_OK) status = tern_model_embed(model, texts, 3, &windows, whole, NULL, err);
     char *dump = NULL;
     if (status == TERN_OK) status = tern_model_dump(model, &dump, err);
     tern_free(dump);
