@@ -23,7 +23,7 @@ typedef struct tern_sequence_run {
     void *user;
     tern_stage_times *times; /* pack, compute and result are added to; NULL: not wanted */
     int64_t *node_ns;        /* [n_nodes] of the program, 0 before, of a run in one batch; NULL: not wanted */
-    /* Called for every sequence once, in any order: rows[o] is its part of output o, one row a token, a pick, or one row. */
+    /* Called for every sequence once, the longest first and equally long ones in their order: rows[o] is its part of output o, one row a token, a pick, or one row. */
     tern_status (*take)(void *context, size_t sequence, const float *const *rows, tern_error *err);
     void *context;
 } tern_sequence_run;
