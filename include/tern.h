@@ -275,6 +275,8 @@ typedef struct tern_model_info {
     const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
     bool is_sentence_transformer;    /* the folder has modules.json */
+    const char *default_prompt_name; /* the prompt of texts for which none is asked; NULL: none */
+    const char *similarity_fn_name;  /* that the folder recommends: "cosine", "dot" ...; NULL: it does not say */
     int64_t n_labels;                /* of a classifier's head; 0: none */
     const char *device;              /* the device that runs it: "cpu", "cuda:0" */
     const char *isa;                 /* the ISA level that runs it */
@@ -390,6 +392,13 @@ typedef struct tern_stage_times {
     int64_t result_ns;   /* rows to the caller's memory */
 } tern_stage_times;
 
+/* What texts are for, as in sentence-transformers' encode, encode_query and encode_document: it chooses the prompt where none is given. */
+typedef enum tern_embed_task {
+    TERN_EMBED_TEXT,    /* that of default_prompt_name, if the folder has one */
+    TERN_EMBED_QUERY,   /* "query" */
+    TERN_EMBED_DOCUMENT /* "document" */
+} tern_embed_task;
+
 typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
@@ -398,10 +407,17 @@ typedef struct tern_embed_options {
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
     tern_stage_times *times;  /* set on success; NULL (default): not wanted */
+    tern_embed_task task;     /* default TERN_EMBED_TEXT */
+    const char *prompt;       /* put in front of every text; "": none; NULL (default): the one of prompt_name */
+    const char *prompt_name;  /* one of tern_model_prompt_name; NULL (default): as the task says */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
-/* C, the width of one embedding. */
+/* Names of the prompts that config_sentence_transformers.json has, and "query" and "document", which are empty where it does not have them.
+ * NULL past the last. Owned by the model, like tern_model_prompt: the prompt of that name, NULL when there is none. */
+TERN_API const char *tern_model_prompt_name(const tern_model *model, size_t index);
+TERN_API const char *tern_model_prompt(const tern_model *model, const char *name);
+/* C, the width of one embedding: what the last module makes. */
 TERN_API size_t tern_model_embedding_size(const tern_model *model);
 
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
@@ -409,7 +425,8 @@ TERN_API size_t tern_model_embedding_size(const tern_model *model);
  * the same bits whatever it is embedded with.
  * embeddings  [n_texts, C], in the order of the texts
  * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
- * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, or a pooling is asked for that others build upon
+ * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, a pooling is asked for that others build upon, both
+ *                              prompt and prompt_name are given, or there is no prompt_name of that name (the message lists those known)
  *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
@@ -445,9 +462,73 @@ TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, co
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
 
-/* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
- * out [n_a, n_b]; sums in double. */
-TERN_API void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width);
+/* ---- Quantization: vectors as bytes or bits ------------------------------------------------------------------------------------- */
+
+typedef enum tern_precision {
+    TERN_PRECISION_FLOAT32,
+    TERN_PRECISION_INT8,   /* a bucket of 256 in the component's range, -128 ... 127 */
+    TERN_PRECISION_UINT8,  /* the same, 0 ... 255 */
+    TERN_PRECISION_BINARY, /* a bit a component: is it above 0? Eight in a byte, the first the highest, less 128 as int8 */
+    TERN_PRECISION_UBINARY /* the same as uint8 */
+} tern_precision;
+
+/* tern_precision_name - "float32", "int8", "uint8", "binary", "ubinary"; NULL for a value that is not one. */
+TERN_API const char *tern_precision_name(tern_precision precision);
+/* tern_precision_dtype - of the elements of a quantized vector: F32, I8 or U8. */
+TERN_API tern_dtype tern_precision_dtype(tern_precision precision);
+/* tern_precision_width - elements of a quantized vector of `width` components: width, or for bits width / 8 rounded up. */
+TERN_API size_t tern_precision_width(tern_precision precision, size_t width);
+
+/* tern_quantization_ranges - the lowest and the highest value of each component over vectors that stand for those to come.
+ * ranges       [2, width]: the lowest, then the highest
+ * calibration  [n, width]
+ * errors       TERN_E_ARGUMENT  n is 0; a component is not finite */
+TERN_API tern_status tern_quantization_ranges(float *ranges, const float *calibration, size_t n, size_t width, tern_error *err);
+
+/* tern_quantize - vectors in a lower precision, equal to the library's.
+ *
+ *   uint8    min(max(floor((x - lowest) / step), 0), 255), step = (highest - lowest) / 255, or 1 where that is 0; all in float32
+ *   int8     that less 128
+ *   ubinary  bits x > 0, the first component in the highest bit of the first byte; bits behind the last component are 0
+ *   binary   those bytes less 128
+ *
+ * out         [n, tern_precision_width(precision, width)] of tern_precision_dtype(precision)
+ * embeddings  [n, width]
+ * ranges      [2, width] for int8 and uint8; of no use for the others
+ * errors      TERN_E_ARGUMENT  ranges are needed and NULL; a component that is not a number, for int8 and uint8
+ * matches     sentence_transformers.util.quantization.quantize_embeddings(embeddings, precision, ranges) */
+TERN_API tern_status tern_quantize(void *out, tern_precision precision, const float *embeddings, size_t n, size_t width,
+                                   const float *ranges, tern_error *err);
+
+/* ---- Similarity ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum tern_similarity_function {
+    TERN_SIMILARITY_COSINE,    /* <a, b> / (|a| |b|); 0 where a length is 0 */
+    TERN_SIMILARITY_DOT,       /* <a, b> */
+    TERN_SIMILARITY_EUCLIDEAN, /* -|a - b|: the larger, the more alike, as for the others */
+    TERN_SIMILARITY_MANHATTAN  /* -sum |a_i - b_i| */
+} tern_similarity_function;
+
+/* tern_similarity_function_name - "cosine", "dot", "euclidean", "manhattan"; NULL for a value that is not one. */
+TERN_API const char *tern_similarity_function_name(tern_similarity_function function);
+
+/* tern_similarity - out[i][j] = function(a[i], b[j]). a [n_a, width], b [n_b, width], out [n_a, n_b]; sums in double.
+ * errors   TERN_E_ARGUMENT  no tern_similarity_function
+ * matches  sentence_transformers.util's cos_sim, dot_score, euclidean_sim, manhattan_sim */
+TERN_API tern_status tern_similarity(float *out, tern_similarity_function function, const float *a, size_t n_a, const float *b, size_t n_b,
+                                     size_t width, tern_error *err);
+
+/* tern_pairwise_similarity - out[i] = function(a[i], b[i]). a and b [n, width], out [n].
+ * errors   as tern_similarity
+ * matches  sentence_transformers.util's pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim, pairwise_manhattan_sim */
+TERN_API tern_status tern_pairwise_similarity(float *out, tern_similarity_function function, const float *a, const float *b, size_t n,
+                                              size_t width, tern_error *err);
+
+/* tern_maxsim - the score of late interaction: the sum over the query's tokens of the largest dot product with a token of the document.
+ * query [n_query_tokens, width], document [n_document_tokens, width]. A document without tokens has -1e9, below any other.
+ * matches  sentence_transformers.util.maxsim
+ * source   Khattab, Zaharia 2020, arXiv:2004.12832, eq. 3 */
+TERN_API float tern_maxsim(const float *query, size_t n_query_tokens, const float *document, size_t n_document_tokens, size_t width);
 
 /* ---- Text classification: a score for each label --------------------------------------------------------------------------------- */
 
@@ -540,6 +621,49 @@ TERN_API tern_status tern_model_token_classify(tern_entities *out, tern_model *m
                                                const tern_token_classify_options *options, tern_error *err);
 TERN_API void tern_entities_free(tern_entities *entities);
 
+/* ---- Question answering: the part of a text that answers a question ---------------------------------------------------------------- */
+
+#define TERN_DOC_STRIDE_DEFAULT SIZE_MAX
+
+typedef struct tern_question_answer_options {
+    size_t size;                   /* sizeof(tern_question_answer_options); set by tern_question_answer_options_default */
+    size_t top_k;                  /* answers of each question at most; default 1 */
+    size_t max_seq_len;            /* ids of the question and a part of its context; 0 (default): 384, or max_seq_length if that is less */
+    size_t doc_stride;             /* tokens that two parts of a longer context share; TERN_DOC_STRIDE_DEFAULT (default): 128, or half of
+                                      max_seq_len if that is less */
+    size_t max_answer_len;         /* tokens of an answer at most; default 15 */
+    bool handle_impossible_answer; /* also the answer "", whose score is what the model gives its first token; default false */
+    bool align_to_words;           /* answers are whole words; default true */
+    size_t max_batch_tokens;       /* as in tern_embed_options, like the next two */
+    bool (*progress)(void *user, size_t done, size_t total); /* parts of contexts */
+    void *user;
+} tern_question_answer_options;
+
+TERN_API tern_question_answer_options tern_question_answer_options_default(void);
+
+typedef struct tern_answer {
+    size_t question;     /* index of its question */
+    float score;         /* softmax of the starts times softmax of the ends, over the part of the context; summed over answers that read
+                            the same but for case */
+    uint32_t start, end; /* code points of the context */
+    const char *answer;  /* that part of the context. Owned by the answers */
+} tern_answer;
+
+/* In the order of the questions, the best answer first. Freed with tern_answers_free. */
+typedef struct tern_answers {
+    tern_answer *items;
+    size_t n;
+} tern_answers;
+
+/* tern_model_question_answer - extracts the answer to questions[i] from contexts[i], as Hugging Face's question-answering pipeline does it.
+ * A context that is longer than a run may be is asked part by part. There are fewer than top_k answers when the context has no more.
+ * errors   TERN_E_ARGUMENT     a question or a context is empty; a question leaves no room for its context
+ *          TERN_E_UNSUPPORTED  the model has no head for question answering     others as tern_model_embed
+ * matches  pipeline("question-answering") of transformers 4.57; version 5 has none. Spans of no probability are no answers here */
+TERN_API tern_status tern_model_question_answer(tern_answers *out, tern_model *model, const tern_text *questions, const tern_text *contexts,
+                                                size_t n_questions, const tern_question_answer_options *options, tern_error *err);
+TERN_API void tern_answers_free(tern_answers *answers);
+
 /* ---- Fill-mask: what stands under a mask ------------------------------------------------------------------------------------------ */
 
 typedef struct tern_fill_mask_options {
@@ -590,7 +714,8 @@ typedef struct tern_hub_progress {
     uint64_t n_bytes, n_bytes_done; /* done: with what an interrupted download had left */
 } tern_hub_progress;
 
-/* Where models come from and where they are kept. The library reads no environment but in tern_hub_options_from_environment. */
+/* Where models come from and where they are kept. But for TERN_PLUGIN_PATH (tern_device_list), the library reads the
+ * environment in tern_hub_options_from_environment only. */
 typedef struct tern_hub_options {
     size_t size;                /* sizeof(tern_hub_options); set by tern_hub_options_default */
     const char *revision;       /* a branch, a tag or a commit's 40 digits; NULL (default): "main" */

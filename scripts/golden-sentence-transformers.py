@@ -193,6 +193,34 @@ def dense_of_tokens(work):
         modules.Normalize(), randomize(modules.Dense(5, 6, activation_function=torch.nn.Tanh()))])
 
 
+PROMPTS = {"query": "search query: ", "passage": "search passage: ", "classification": "What is it? "}
+
+
+@case(calls=((), ("--query",), ("--document",), ("--prompt-name", "passage"), ("--prompt-name", "query"), ("--prompt", "In short: "),
+             ("--prompt", "")))
+def prompts(work):
+    model = pooled(work, "mean", modules.Normalize())
+    model.prompts.update(PROMPTS)
+    model.default_prompt_name = "classification"
+    return model
+
+
+@case(calls=((), ("--query",), ("--document",), ("--prompt", "word " * 50), ("--query", "--prompt", "unbelievable [MASK]")))
+def prompts_not_pooled(work):
+    model = pooled(work, ("mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"), include_prompt=False)
+    model.prompts.update({"query": "search query: "})
+    return model
+
+
+def lower_case(folder):
+    rewrite(folder / "sentence_bert_config.json", lambda config: {**config, "do_lower_case": True})
+
+
+@case(finish=lower_case)
+def do_lower_case(work):
+    return SentenceTransformer(modules=[transformer(work, lowercase=False), modules.Pooling(12, "mean")])
+
+
 # ---- Writing ----
 
 
@@ -206,9 +234,16 @@ def encode(model, arguments, texts):
     if "--no-normalize" in arguments:
         model = SentenceTransformer(modules=list(model)[:-1])
         arguments.remove("--no-normalize")
-    normalize = "--normalize" in arguments
-    assert not set(arguments) - {"--normalize"}, arguments
-    return model.encode(texts, batch_size=4, normalize_embeddings=normalize).astype(np.float32)
+    function, options = model.encode, {}
+    while arguments:
+        argument = arguments.pop(0)
+        if argument == "--normalize":
+            options["normalize_embeddings"] = True
+        elif argument in ("--query", "--document"):
+            function = model.encode_query if argument == "--query" else model.encode_document
+        else:
+            options[{"--prompt": "prompt", "--prompt-name": "prompt_name"}[argument]] = arguments.pop(0)
+    return function(texts, batch_size=4, **options).astype(np.float32)
 
 
 def make(name, target):

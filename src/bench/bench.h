@@ -58,4 +58,10 @@ tern_status tern__bench_run_ops(const tern_bench_grid *grid, tern_bench_sink *si
 tern_status tern__bench_compare(const char *path_a, const char *path_b, double percent, FILE *out, bool is_json, bool *is_worse,
                                 tern_error *err);
 
+typedef enum tern_report_format { TERN_REPORT_HTML, TERN_REPORT_MARKDOWN, TERN_REPORT_CSV } tern_report_format;
+
+/* tern__bench_report - write the rows of files as one page with plots (HTML), as tables (Markdown), or a line a row (CSV).
+ * errors   TERN_E_IO, TERN_E_FORMAT  as tern__bench_compare; gnuplot failed     TERN_E_UNSUPPORTED  HTML, and there is no gnuplot */
+tern_status tern__bench_report(char *const *paths, size_t n_paths, tern_report_format format, FILE *out, tern_error *err);
+
 #endif

@@ -122,6 +122,14 @@ static void add_samples(json_t *row, const tern_cell *cell, double quiet_ms) {
     json_object_set_new(row, "is_spoiled", json_boolean((double)n_disturbed > SPOILED_ABOVE * (double)cell->n_iterations));
 }
 
+/* Of the first call and the warm-ups: the first that is as fast as nine in ten iterations. */
+static size_t settled_call(const tern_cell *cell, double p90_ms) {
+    if (cell->first.ms <= p90_ms) return 1;
+    for (size_t i = 0; i < cell->n_warmups; i++)
+        if (cell->warmups[i].ms <= p90_ms) return i + 2;
+    return 0;
+}
+
 static bool add_statistics(json_t *row, const tern_cell *cell) {
     if (cell->n_iterations == 0) return true;
     double *ms = malloc(cell->n_iterations * sizeof *ms), *compute_ms = malloc(cell->n_iterations * sizeof *compute_ms);
@@ -136,6 +144,8 @@ static bool add_statistics(json_t *row, const tern_cell *cell) {
     free(compute_ms);
     if (!ok) return false;
     tern__row_add_summary(row, &whole);
+    const size_t settled = settled_call(cell, whole.p90);
+    json_object_set_new(row, "settled_call", settled > 0 ? json_integer((json_int_t)settled) : json_null());
     const double per_s = whole.median > 0 ? 1e3 / whole.median : 0;
     json_object_set_new(row, "texts_per_s", json_real(per_s * (double)cell->batch));
     json_object_set_new(row, "tokens_per_s", json_real(per_s * (double)cell->profile.n_tokens));

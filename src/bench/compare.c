@@ -65,6 +65,12 @@ static bool measure_pair(pair *p) {
     return true;
 }
 
+/* Others, such as those of peaks, have no samples. */
+static bool is_comparable(const json_t *row) {
+    const char *kind = tern__row_string(row, "kind");
+    return strcmp(kind, "embed") == 0 || strcmp(kind, "op") == 0;
+}
+
 static const json_t *find_match(const json_t *rows, const json_t *row) {
     for (size_t i = 0; i < json_array_size(rows); i++)
         if (tern__rows_match(json_array_get(rows, i), row)) return json_array_get(rows, i);
@@ -76,10 +82,14 @@ static bool make_pairs(comparison *c, const json_t *rows_a, const json_t *rows_b
     if (c->pairs == NULL) return false;
     for (size_t i = 0; i < json_array_size(rows_a); i++) {
         const json_t *a = json_array_get(rows_a, i), *b = find_match(rows_b, a);
+        if (!is_comparable(a)) continue;
         if (b == NULL) c->n_only_a++;
         else c->pairs[c->n_pairs++] = (pair){.a = a, .b = b};
     }
-    for (size_t i = 0; i < json_array_size(rows_b); i++) c->n_only_b += find_match(rows_a, json_array_get(rows_b, i)) == NULL;
+    for (size_t i = 0; i < json_array_size(rows_b); i++) {
+        const json_t *b = json_array_get(rows_b, i);
+        c->n_only_b += is_comparable(b) && find_match(rows_a, b) == NULL;
+    }
     for (size_t i = 0; i < c->n_pairs; i++)
         if (!measure_pair(&c->pairs[i])) return false;
     return true;
@@ -116,8 +126,9 @@ static void judge_all(comparison *c) {
 static double median_of(const json_t *row) { return tern__row_number(row, "median_ms", 0); }
 
 static void print_pair(FILE *out, const pair *p) {
-    fprintf(out, "%-24.24s %-8s %5.0f %5.0f  ", tern__row_string(p->a, "model"), tern__row_string(p->a, "device"),
-            tern__row_number(p->a, "chars", 0), tern__row_number(p->a, "batch", 0));
+    const bool is_op = strcmp(tern__row_string(p->a, "kind"), "op") == 0;
+    fprintf(out, "%-24.24s %-8s %5.0f %5.0f  ", tern__row_string(p->a, is_op ? "op" : "model"), tern__row_string(p->a, "device"),
+            tern__row_number(p->a, is_op ? "tokens" : "chars", 0), tern__row_number(p->a, "batch", 0));
     if (p->n_a > 0 && p->n_b > 0)
         fprintf(out, "%9.2f %9.2f  %5.3f [%5.3f %5.3f] %8.1e %3zu %3zu  ", median_of(p->a), median_of(p->b), p->shift.ratio, p->shift.low,
                 p->shift.high, p->p, p->n_a, p->n_b);
@@ -134,11 +145,13 @@ static void print_table(FILE *out, const comparison *c) {
 }
 
 static void print_json(FILE *out, const comparison *c) {
-    static const char *const keys[] = {"engine", "model", "device", "dtype", "threads", "chars", "batch"};
+    static const char *const keys[] = {"kind",  "engine", "model", "device", "dtype", "threads", "chars",
+                                       "batch", "op",     "shape", "in",     "out",   "tokens"};
     for (size_t i = 0; i < c->n_pairs; i++) {
         const pair *p = &c->pairs[i];
         json_t *line = json_object();
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) json_object_set(line, keys[k], json_object_get(p->a, keys[k]));
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (json_object_get(p->a, keys[k]) != NULL) json_object_set(line, keys[k], json_object_get(p->a, keys[k]));
         json_object_set_new(line, "verdict", json_string(p->verdict));
         json_object_set_new(line, "a_median_ms", json_real(median_of(p->a)));
         json_object_set_new(line, "b_median_ms", json_real(median_of(p->b)));

@@ -11,6 +11,7 @@
 #include "bench/json_row.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
+#include "bench/scaling.h"
 
 typedef struct block {
     const tern_bench_grid *grid;
@@ -233,13 +234,17 @@ static double quiet_probe(const block *b) {
 }
 
 static void write_rows(block *b, tern_bench_sink *sink) {
-    json_t *common = describe_block(b);
+    json_t *common = describe_block(b), *rows = json_array();
     const double quiet_ms = quiet_probe(b);
     for (size_t i = 0; i < b->n_cells; i++) {
         tern_cell *cell = &b->cells[i];
         cell->is_interrupted = tern__cell_is_running(cell) && cell->n_iterations < b->grid->n_iterations;
-        tern__sink_row(sink, tern__cell_row(cell, common, &b->peaks, quiet_ms));
+        json_t *row = tern__cell_row(cell, common, &b->peaks, quiet_ms);
+        json_array_append(rows, row);
+        tern__sink_row(sink, row);
     }
+    tern__scaling_write(sink, rows, common);
+    json_decref(rows);
     json_decref(common);
 }
 

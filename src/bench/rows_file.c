@@ -71,11 +71,13 @@ double *tern__row_numbers(const json_t *row, const char *key, size_t *n) {
 }
 
 bool tern__rows_match(const json_t *a, const json_t *b) {
-    static const char *const strings[] = {"kind", "engine", "model", "device", "dtype"};
-    static const char *const numbers[] = {"threads", "chars", "batch"};
+    static const char *const strings[] = {"kind", "engine", "model", "device", "dtype", "op", "shape"};
+    static const char *const numbers[] = {"threads", "chars", "batch"}, *const of_ops[] = {"in", "out", "tokens"};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(tern__row_string(a, strings[i]), tern__row_string(b, strings[i])) != 0) return false;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (json_integer_value(json_object_get(a, numbers[i])) != json_integer_value(json_object_get(b, numbers[i]))) return false;
+    for (size_t i = 0; i < sizeof of_ops / sizeof *of_ops && strcmp(tern__row_string(a, "kind"), "op") == 0; i++)
+        if (json_integer_value(json_object_get(a, of_ops[i])) != json_integer_value(json_object_get(b, of_ops[i]))) return false;
     return true;
 }

@@ -14,7 +14,7 @@ tern_status tern__rows_load(json_t **rows, const char *path, tern_error *err);
 /* The numbers of an array of a row; NULL when there is none, or when memory is short. Freed with free(). */
 double *tern__row_numbers(const json_t *row, const char *key, size_t *n);
 
-/* Do two rows tell of the same configuration: engine, model, device, dtype, threads, chars, batch? */
+/* Do two rows tell of the same configuration: engine, model, device, dtype, threads, chars, batch; of an op: its shape too? */
 bool tern__rows_match(const json_t *a, const json_t *b);
 
 #endif

@@ -62,3 +62,34 @@ bool tern__summarize(tern_summary *out, const double *samples, size_t n) {
     free(sorted);
     return true;
 }
+
+/* ---- Power laws ---- */
+
+static bool has_three_values(const double *x, size_t n) {
+    size_t n_values = 0;
+    for (size_t i = 0; i < n && n_values < 3; i++) {
+        bool is_new = true;
+        for (size_t j = 0; j < i; j++) is_new &= fabs(x[j] - x[i]) > 1e-9 * x[i];
+        n_values += is_new;
+    }
+    return n_values == 3;
+}
+
+bool tern__fit_power_law(tern_power_law *out, const double *x, const double *y, size_t n) {
+    if (!has_three_values(x, n)) return false;
+    double mean_x = 0, mean_y = 0, xx = 0, xy = 0, yy = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean_x += log(x[i]) / (double)n;
+        mean_y += log(y[i]) / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double dx = log(x[i]) - mean_x, dy = log(y[i]) - mean_y;
+        xx += dx * dx;
+        xy += dx * dy;
+        yy += dy * dy;
+    }
+    out->exponent = xy / xx;
+    out->factor = exp(mean_y - out->exponent * mean_x);
+    out->r_squared = yy > 0 ? xy * xy / (xx * yy) : 1;
+    return true;
+}

@@ -29,6 +29,16 @@ bool tern__summarize(tern_summary *out, const double *samples, size_t n);
  * 2 P(X < l) <= 0.05, X binomial(n, 1/2), and n + 1 - l; 1 and n when there is none. */
 void tern__median_ranks(size_t n, size_t *low, size_t *high);
 
+/* ---- Power laws ---- */
+
+typedef struct tern_power_law {
+    double exponent, factor; /* y = factor x^exponent */
+    double r_squared;        /* share of the variance of log y that it explains */
+} tern_power_law;
+
+/* Least squares through the logarithms. False for fewer than 3 points, or when fewer than 3 values of x differ; all are over 0. */
+bool tern__fit_power_law(tern_power_law *out, const double *x, const double *y, size_t n);
+
 /* ---- Two groups of samples ---- */
 
 /* How far b is from a, without a word on how either is distributed. Times of a machine have long tails to one side, and now and then

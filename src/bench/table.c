@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/json_row.h"
+#include "bench/scaling.h"
 
 static double of(const json_t *row, const char *key) { return tern__row_number(row, key, 0); }
 
@@ -48,6 +49,12 @@ static void print_embed(tern_bench_sink *sink, const json_t *row) {
     fprintf(sink->table, "  %s%s\n", strcmp(status, "ok") == 0 ? "" : status, spoiled);
 }
 
+static void print_scaling(tern_bench_sink *sink, const json_t *row) {
+    char text[256];
+    tern__scaling_say(text, sizeof text, row);
+    fprintf(sink->table, "%s\n", text);
+}
+
 /* ---- Ops ---- */
 
 static void print_peaks(tern_bench_sink *sink, const json_t *row) {
@@ -86,5 +93,6 @@ void tern__table_row(tern_bench_sink *sink, const json_t *row) {
     const char *kind = tern__row_string(row, "kind");
     if (strcmp(kind, "peaks") == 0) print_peaks(sink, row);
     else if (strcmp(kind, "op") == 0) print_op(sink, row);
+    else if (strcmp(kind, "scaling") == 0) print_scaling(sink, row);
     else print_embed(sink, row);
 }

@@ -24,7 +24,8 @@ typedef struct tern_cli_command {
 } tern_cli_command;
 
 extern const tern_cli_command tern__cli_bench, tern__cli_classify, tern__cli_embed, tern__cli_fill, tern__cli_forward, tern__cli_info,
-    tern__cli_init, tern__cli_ner, tern__cli_pull, tern__cli_rerank, tern__cli_similarity, tern__cli_tokenize, tern__cli_zero_shot;
+    tern__cli_init, tern__cli_ner, tern__cli_pull, tern__cli_qa, tern__cli_report, tern__cli_rerank, tern__cli_similarity,
+    tern__cli_tokenize, tern__cli_zero_shot;
 
 /* One option of a command. Of flag, string and integer one is set: where its value goes. */
 typedef struct tern_cli_option {

@@ -9,6 +9,7 @@
 #include "bench/bench.h"
 #include "model_folder.h"
 #include "output.h"
+#include "random_model.h"
 
 enum { MAX_LIST = 64, MAX_BATCH = 4096, MAX_CHARS = 1 << 20 };
 
@@ -72,12 +73,17 @@ static void show_progress(void *user, double fraction, const char *what) {
 
 /* ---- The command ---- */
 
+/* Those that are asked for, else the four encoders that the grid is usually run with. */
 static int find_models(bench_command *command, char **names, size_t n) {
+    static char *const known[] = {"bert-base-uncased", "bert-large-uncased", "roberta-base", "xlm-roberta-base"};
     if (n > MAX_LIST) return tern__cli_usage_error(&tern__cli_bench, "at most %d models, not %zu", MAX_LIST, n);
+    const bool is_asked = n > 0;
+    if (!is_asked) n = sizeof known / sizeof *known;
     for (size_t i = 0; i < n; i++) {
         tern_bench_model *model = &command->models[i];
-        model->name = names[i];
-        const int code = tern__cli_model_folder(&model->folder, names[i], false);
+        model->name = is_asked ? names[i] : known[i];
+        const int code = is_asked ? tern__cli_model_folder(&model->folder, model->name, false)
+                                  : tern__cli_known_model(&model->folder, &model->is_random, model->name);
         if (code != TERN_CLI_DONE) return code;
         command->n_models++;
     }
@@ -195,7 +201,7 @@ static int run_bench(int argc, char **argv) {
                             .progress = show_progress,
                             .user = &command};
     const bool is_ops = args.n_positional == 1 && strcmp(args.positional[0], "ops") == 0;
-    code = args.n_positional > 0 ? read_lists(&command, &grid) : tern__cli_usage_error(&tern__cli_bench, "at least one MODEL is needed");
+    code = read_lists(&command, &grid);
     if (code == TERN_CLI_GO_ON && !is_ops) code = find_models(&command, args.positional, args.n_positional);
     grid.n_models = command.n_models;
     if (code == TERN_CLI_GO_ON) code = measure(&command, is_ops ? tern__bench_run_ops : tern__bench_run_grid, &grid);
@@ -206,11 +212,15 @@ static int run_bench(int argc, char **argv) {
 
 const tern_cli_command tern__cli_bench = {
     .name = "bench",
-    .arguments = "MODEL ... [options]\n       tern bench ops [options]\n       tern bench --compare A.jsonl B.jsonl [--threshold PERCENT]",
+    .arguments =
+        "[MODEL ...] [options]\n       tern bench ops [options]\n       tern bench --compare A.jsonl B.jsonl [--threshold PERCENT]",
     .summary = "how long models take, stage by stage",
     .description =
         "Measures the way from texts to vectors over a grid of text lengths and batches. Texts have exactly the number of characters "
         "asked for.\n"
+        "Without MODEL: bert-base-uncased, bert-large-uncased, roberta-base and xlm-roberta-base, from the cache, else with random "
+        "weights,\n"
+        "which are made once (3 GB in ~/.cache/tern).\n\n"
         "Every configuration is called once, warmed up, and then iterated in turns with the others of its model, between probes that see "
         "whether\n"
         "the machine was disturbed: such rows are marked as spoiled. Every vector of text 0 is compared with that of the scalar kernels. A "
@@ -222,7 +232,8 @@ const tern_cli_command tern__cli_bench = {
         "--compare tests each row by ranks (Mann and Whitney) over the iterations that nothing disturbed, adjusts for the number of rows, "
         "and\n"
         "tells the ratio of times with its 95 % interval. The exit status is 1 when a row got slower, or fails and did not.",
-    .examples = "  tern bench bert-base-uncased --output rows.jsonl\n"
+    .examples = "  tern bench --output rows.jsonl\n"
+                "  tern bench bert-base-uncased --output rows.jsonl\n"
                 "  tern bench all-MiniLM-L6-v2 --chars 100,500 --batch 1,32 --iterations 30 --threads 1\n"
                 "  tern bench --compare before.jsonl after.jsonl\n",
     .run = run_bench,

@@ -12,8 +12,8 @@ enum { SHOWN_COMPONENTS = 4, SNIPPET_COLUMNS = 48 };
 
 typedef struct embed_command {
     tern_cli_task task; /* first: the task's functions get its address */
-    const char *output, *pooling;
-    int is_json, normalize; /* normalize: a tern_choice */
+    const char *output, *pooling, *prompt, *prompt_name;
+    int is_json, normalize, embed_task; /* a tern_choice, a tern_embed_task */
     tern_cli_npy npy;
     size_t width;
     float *embeddings; /* [capacity, width] */
@@ -27,6 +27,9 @@ static tern_embed_options make_embed_options(embed_command *command) {
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (command->pooling != NULL && strcmp(names[i], command->pooling) == 0) options.pooling = (tern_pooling)i;
     options.normalize = (tern_choice)command->normalize;
+    options.task = (tern_embed_task)command->embed_task;
+    options.prompt = command->prompt;
+    options.prompt_name = command->prompt_name;
     options.progress = tern__cli_task_progress;
     options.user = &command->task;
     return options;
@@ -114,6 +117,19 @@ static int run_embed(int argc, char **argv) {
          .flag = &command.normalize,
          .flag_value = TERN_CHOICE_YES},
         {.name = "--no-normalize", .help = "leave vectors as pooling gives them", .flag = &command.normalize, .flag_value = TERN_CHOICE_NO},
+        {.name = "--query",
+         .help = "texts are queries: the folder's prompt \"query\" goes in front",
+         .flag = &command.embed_task,
+         .flag_value = TERN_EMBED_QUERY},
+        {.name = "--document",
+         .help = "texts are documents: the folder's prompt \"document\" goes in front",
+         .flag = &command.embed_task,
+         .flag_value = TERN_EMBED_DOCUMENT},
+        {.name = "--prompt", .value = "TEXT", .help = "put TEXT in front of every text; '' for no prompt", .string = &command.prompt},
+        {.name = "--prompt-name",
+         .value = "NAME",
+         .help = "the folder's prompt of that name (default its default_prompt_name, if it has one)",
+         .string = &command.prompt_name},
         TERN_CLI_RUN_OPTIONS(command.task.run),
     };
     tern_cli_args args;
@@ -122,6 +138,8 @@ static int run_embed(int argc, char **argv) {
     if (args.n_positional == 0) return tern__cli_usage_error(&tern__cli_embed, "MODEL is missing");
     if (command.output != NULL && command.is_json)
         return tern__cli_usage_error(&tern__cli_embed, "--json and --output exclude each other: the vectors go to one place");
+    if (command.prompt != NULL && command.prompt_name != NULL)
+        return tern__cli_usage_error(&tern__cli_embed, "--prompt and --prompt-name exclude each other");
     code = tern__cli_task_run(&command.task, args.positional[0], args.positional + 1, args.n_positional - 1);
     if (code == TERN_CLI_DONE && command.output != NULL) code = tern__cli_npy_commit(&command.npy);
     tern__cli_npy_discard(&command.npy);

@@ -61,6 +61,19 @@ static void json_devices(const info_command *command) {
     putchar(']');
 }
 
+static void json_prompts(const tern_model *model) {
+    fputs("\"prompts\":{", stdout);
+    const char *name;
+    for (size_t i = 0; (name = tern_model_prompt_name(model, i)) != NULL; i++) {
+        if (i > 0) putchar(',');
+        const char *text = tern_model_prompt(model, name);
+        tern__cli_json_string(name, strlen(name));
+        putchar(':');
+        tern__cli_json_string(text, strlen(text));
+    }
+    fputs("},", stdout);
+}
+
 static void json_model(const info_command *command) {
     const tern_model_info info = tern_model_get_info(command->model);
     putchar(',');
@@ -81,6 +94,11 @@ static void json_model(const info_command *command) {
     json_key_string("pooling", info.pooling);
     printf(",\"normalize\":%s,\"is_sentence_transformer\":%s,", info.normalize ? "true" : "false",
            info.is_sentence_transformer ? "true" : "false");
+    json_prompts(command->model);
+    json_key_string("default_prompt_name", info.default_prompt_name);
+    putchar(',');
+    json_key_string("similarity_fn_name", info.similarity_fn_name);
+    putchar(',');
     json_key_string("device", info.device);
     putchar(',');
     json_key_string("isa", info.isa);
@@ -156,6 +174,18 @@ static void print_devices(const info_command *command) {
     }
 }
 
+/* Those that are not empty. */
+static void print_prompts(const tern_model *model, const char *default_name) {
+    const char *name;
+    for (size_t i = 0; (name = tern_model_prompt_name(model, i)) != NULL; i++) {
+        const char *text = tern_model_prompt(model, name);
+        if (text[0] == '\0') continue;
+        printf("  %-*s %s%s: ", LABEL, "prompt", name, default_name != NULL && strcmp(name, default_name) == 0 ? " (default)" : "");
+        tern__cli_print_snippet(text, strlen(text), 60, false);
+        putchar('\n');
+    }
+}
+
 static void print_model(const info_command *command) {
     const tern_model_info info = tern_model_get_info(command->model);
     print_text("model_type", info.model_type);
@@ -172,6 +202,8 @@ static void print_model(const info_command *command) {
     print_text("pooling", info.pooling);
     print_text("normalize", info.normalize ? "yes" : "no");
     print_text("sentence-transformers", info.is_sentence_transformer ? "yes" : "no");
+    print_prompts(command->model, info.default_prompt_name);
+    if (info.similarity_fn_name != NULL) print_text("similarity", info.similarity_fn_name);
     print_text("device", info.device);
     print_text("ISA", info.isa);
     print_text("dtype", info.dtype);

@@ -10,8 +10,8 @@
 
 static const tern_cli_command *const commands[] = {&tern__cli_info,     &tern__cli_tokenize, &tern__cli_embed,     &tern__cli_similarity,
                                                    &tern__cli_classify, &tern__cli_rerank,   &tern__cli_zero_shot, &tern__cli_ner,
-                                                   &tern__cli_fill,     &tern__cli_forward,  &tern__cli_pull,      &tern__cli_init,
-                                                   &tern__cli_bench};
+                                                   &tern__cli_fill,     &tern__cli_qa,       &tern__cli_forward,   &tern__cli_pull,
+                                                   &tern__cli_init,     &tern__cli_bench,    &tern__cli_report};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_main_help(FILE *stream) {

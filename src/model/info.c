@@ -36,6 +36,8 @@ tern_model_info tern_model_get_info(const tern_model *model) {
                              .pooling = folder->chain.pooling,
                              .normalize = folder->chain.normalize,
                              .is_sentence_transformer = folder->modules.is_present,
+                             .default_prompt_name = folder->prompts.default_name,
+                             .similarity_fn_name = folder->prompts.similarity_fn_name,
                              .n_labels = folder->n_labels,
                              .device = device.name,
                              .isa = device.isa,

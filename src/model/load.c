@@ -91,6 +91,7 @@ static tern_status set_architecture(tern_folder *folder, tern_error *err) {
 static tern_status open_parts(tern_folder *out, const char *folder, tern_error *err) {
     if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
     TERN_TRY(tern__modules_read(&out->modules, folder, err));
+    TERN_TRY(tern__prompts_read(&out->prompts, folder, err));
     const char *path = out->modules.items[0].folder;
     char *config_path = tern__path_join(path, "config.json");
     if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
@@ -118,6 +119,7 @@ void tern__folder_close(tern_folder *folder) {
     free(folder->sources);
     tern__arena_free(&folder->label_names);
     json_decref(folder->config);
+    tern__prompts_free(&folder->prompts);
     tern__modules_free(&folder->modules);
     *folder = (tern_folder){0};
 }
@@ -160,6 +162,7 @@ static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     TERN_TRY(tern__tokenizer_is_there(&has_tokenizer, folder, err));
     if (!has_tokenizer) return TERN_OK;
     TERN_TRY(tern_tokenizer_load(&model->tokenizer, folder, err));
+    if (model->folder.modules.do_lower_case) TERN_TRY(tern__normalizer_lower_first(&model->tokenizer->normalizer, err));
     return tern__special_tokens_read(model, folder, err);
 }
 

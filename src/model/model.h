@@ -35,10 +35,24 @@ typedef struct tern_modules {
     tern_module *items; /* [n], n >= 1; the first one, and no other, takes texts: config.json, weights and tokenizer are in its folder */
     size_t n;
     int64_t max_seq_length; /* 0: not said */
+    bool do_lower_case;     /* texts go through Lowercase first, if the tokenizer has none */
 } tern_modules;
 
 tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error *err);
 void tern__modules_free(tern_modules *modules);
+
+/* config_sentence_transformers.json (prompts.c). */
+typedef struct tern_prompts {
+    json_t *texts;                  /* of all prompts, by name */
+    const char *default_name;       /* NULL: none */
+    const char *similarity_fn_name; /* NULL: not said */
+    json_t *settings;               /* the file; NULL: there is none */
+} tern_prompts;
+
+tern_status tern__prompts_read(tern_prompts *out, const char *folder, tern_error *err);
+void tern__prompts_free(tern_prompts *prompts);
+/* The prompt of that name, which must be there, or for NULL that of the default name, or "". */
+tern_status tern__prompt_find(const char **text, const tern_prompts *prompts, const char *name, tern_error *err);
 
 /* ---- An opened folder: config, program and checkpoint, before any device (load.c) ---- */
 
@@ -60,6 +74,7 @@ typedef struct tern_chain {
 
 typedef struct tern_folder {
     tern_modules modules;
+    tern_prompts prompts;
     json_t *config;
     const tern_arch *arch;
     const tern_arch_class *arch_class;
@@ -119,7 +134,7 @@ struct tern_model {
     tern_folder folder;
     tern_arena copies;                                 /* tensors that had to be aligned */
     tern_tokenizer *tokenizer;                         /* NULL: the folder has none */
-    int32_t unk_token_id, mask_token_id, pad_token_id; /* -1: not known */
+    int32_t unk_token_id, mask_token_id, pad_token_id, cls_token_id; /* -1: not known */
     bool uses_token_types; /* the tokenizer's type ids go into the model, as transformers lets them; else all are 0 */
     const tern_device_record *device;
     void *opened;   /* the device */

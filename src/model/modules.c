@@ -67,10 +67,8 @@ static tern_status read_transformer(tern_modules *modules, const char *folder, t
     json_t *config;
     const char *file;
     TERN_TRY(load_transformer_config(&config, &file, folder, err));
-    tern_status status = read_max_seq_length(modules, config, file, folder, err);
-    if (status == TERN_OK && json_is_true(json_object_get(config, "do_lower_case")))
-        status =
-            TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/%s: \"do_lower_case\" is true; this version leaves case to the tokenizer", folder, file);
+    const tern_status status = read_max_seq_length(modules, config, file, folder, err);
+    modules->do_lower_case = json_is_true(json_object_get(config, "do_lower_case"));
     json_decref(config);
     return status;
 }

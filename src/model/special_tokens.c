@@ -1,5 +1,5 @@
-/* special_tokens.c - what tasks need of a tokenizer's configuration: the ids of "unk_token", "mask_token" and "pad_token", from
- * tokenizer_config.json or else special_tokens_map.json; and whether its type ids are used.
+/* special_tokens.c - what tasks need of a tokenizer's configuration: the ids of "unk_token", "mask_token", "pad_token" and "cls_token",
+ * from tokenizer_config.json or else special_tokens_map.json; and whether its type ids are used.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +46,7 @@ tern_status tern__special_tokens_read(tern_model *model, const char *folder, ter
     model->unk_token_id = find_id(model->tokenizer, files, "unk_token");
     model->uses_token_types = gives_token_types(config) && model->folder.facts.type_vocab_size > 1;
     model->pad_token_id = find_id(model->tokenizer, files, "pad_token");
+    model->cls_token_id = find_id(model->tokenizer, files, "cls_token");
     model->mask_token_id = find_id(model->tokenizer, files, "mask_token");
     json_decref(config);
     json_decref(map);

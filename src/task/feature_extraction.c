@@ -2,13 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "task/feature_extraction.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "task/sequence_run.h"
+#include "task/embed_texts.h"
 
 tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
@@ -75,28 +74,11 @@ tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n
     if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
     run.encodings = encodings;
     const int64_t start_ns = tern__clock_ns();
-    tern_status status = tern__encode_texts(encodings, model, texts, NULL, n_texts, tern_encode_options_default(), err);
+    tern_status status = tern__encode_for_embedding(encodings, &run.n_prompt_rows, model, texts, n_texts, &chosen, err);
     times.tokenize_ns = tern__clock_ns() - start_ns;
     for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
     if (status == TERN_OK) status = tern__sequence_run(&run, err);
     if (status == TERN_OK && chosen.times != NULL) *chosen.times = times;
     tern__encodings_free(encodings, n_texts);
     return status;
-}
-
-/* ---- Similarity ---- */
-
-static double dot(const float *a, const float *b, size_t width) {
-    double sum = 0;
-    for (size_t i = 0; i < width; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
-void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width) {
-    for (size_t i = 0; i < n_a; i++)
-        for (size_t j = 0; j < n_b; j++) {
-            const float *left = a + i * width, *right = b + j * width;
-            const double lengths = sqrt(dot(left, left, width)) * sqrt(dot(right, right, width));
-            out[i * n_b + j] = lengths > 0 ? (float)(dot(left, right, width) / lengths) : 0.0f;
-        }
 }

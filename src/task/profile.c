@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "task/feature_extraction.h"
-#include "task/sequence_run.h"
+#include "task/embed_texts.h"
 
 /* The vectors are not wanted. */
 static tern_status drop_rows(void *context, size_t sequence, const float *const *rows, tern_error *err) {
@@ -69,8 +69,8 @@ static tern_status measure_memory(tern_profile *out, const tern_model *model, co
 }
 
 /* Run once and describe. */
-static tern_status profile_encodings(tern_profile *out, tern_model *model, const tern_encoding *encodings, size_t n, int32_t output,
-                                     tern_error *err) {
+static tern_status profile_encodings(tern_profile *out, tern_model *model, const tern_encoding *encodings, size_t n, int64_t n_prompt_rows,
+                                     int32_t output, tern_error *err) {
     const size_t n_nodes = (size_t)model->folder.program->n_nodes;
     int64_t *node_ns = tern__alloc_zero(n_nodes, sizeof *node_ns);
     uint8_t *needed = tern__alloc_zero(n_nodes, sizeof *needed);
@@ -79,6 +79,7 @@ static tern_status profile_encodings(tern_profile *out, tern_model *model, const
                                    .n = n,
                                    .outputs = {output},
                                    .n_outputs = 1,
+                                   .n_prompt_rows = n_prompt_rows,
                                    .max_batch_tokens = SIZE_MAX,
                                    .node_ns = node_ns,
                                    .take = drop_rows};
@@ -103,8 +104,9 @@ tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_
     if (n_texts == 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "there is no text to profile");
     tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
     if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
-    tern_status status = tern__encode_texts(encodings, model, texts, NULL, n_texts, tern_encode_options_default(), err);
-    if (status == TERN_OK) status = profile_encodings(out, model, encodings, n_texts, output, err);
+    int64_t n_prompt_rows = 0;
+    tern_status status = tern__encode_for_embedding(encodings, &n_prompt_rows, model, texts, n_texts, &chosen, err);
+    if (status == TERN_OK) status = profile_encodings(out, model, encodings, n_texts, n_prompt_rows, output, err);
     tern__encodings_free(encodings, n_texts);
     if (status != TERN_OK) tern_profile_free(out);
     return status;

@@ -137,6 +137,7 @@ static void fill_rows(batches *b, size_t first, size_t end) {
     }
     b->rows.batch.n_picks = (int64_t)n_picks;
     b->rows.batch.picks = b->picks;
+    b->rows.batch.n_prompt_rows = b->run->n_prompt_rows;
 }
 
 /* The row of an output at which a sequence's part begins. */

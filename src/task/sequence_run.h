@@ -16,6 +16,7 @@ typedef struct tern_sequence_run {
     size_t n;
     int32_t outputs[TERN_RUN_MAX_OUTPUTS]; /* indices into the program's */
     size_t n_outputs;
+    int64_t n_prompt_rows;                 /* of each sequence; see tern_batch */
     int32_t pick_id;                                         /* outputs of picks: of the tokens with this id */
     size_t max_batch_tokens;                                 /* 0: the default; a longer sequence runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* NULL: none; false stops */

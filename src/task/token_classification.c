@@ -53,18 +53,11 @@ static size_t best_of(const float *scores, size_t n) {
     return best;
 }
 
-/* Bytes of code points [start, end) of a text. */
+/* Code points [start, end) of a text. */
 static tern_text cut_text(tern_text text, uint32_t start, uint32_t end) {
-    const unsigned char *bytes = (const unsigned char *)text.data;
-    size_t at = 0, first = text.bytes;
-    for (uint32_t c = 0; at < text.bytes; c++) {
-        if (c == start) first = at;
-        if (c == end) break;
-        at++;
-        while (at < text.bytes && tern__utf8_is_continuation(bytes[at])) at++;
-    }
-    if (first > at) first = at;
-    return (tern_text){.data = text.data + first, .bytes = at - first};
+    size_t first, last;
+    tern__utf8_find(&first, &last, (const unsigned char *)text.data, text.bytes, start, end);
+    return (tern_text){.data = text.data + first, .bytes = last - first};
 }
 
 static bool has_continuing_prefix(const tern_token_model *model) {

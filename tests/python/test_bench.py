@@ -2,6 +2,9 @@
 """test_bench.py - tern bench on tiny models: rows are complete and add up, what fails has a row that says so, the output can be read
 by programs. The last line is "N passed, M failed". SPDX-License-Identifier: Apache-2.0
 """
+import base64
+import csv
+import io
 import json
 import re
 import shutil
@@ -10,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import numpy as np
 import safetensors.numpy
@@ -41,6 +45,9 @@ def test_rows(scratch):
               np.isclose(row["mean_ms"], statistics.fmean(ms)) and np.isclose(row["sd_ms"], statistics.stdev(ms)) and
               row["min_ms"] == min(ms) and row["median_low_ms"] == min(ms) and row["median_high_ms"] == max(ms),
               what + "statistics are those of the samples", str(row))
+        calls = [row["first_ms"], *row["warmup_ms"]]
+        settled = next((i + 1 for i, call in enumerate(calls) if call <= row["p90_ms"]), None)
+        check(row["settled_call"] == settled, what + "when the warm-up was over", f"{row['settled_call']} {settled}")
         check(np.isclose(row["texts_per_s"], 1e3 * row["batch"] / row["median_ms"]) and
               np.isclose(row["flop_per_s"], 1e3 * row["flops"] / statistics.median(row["stages"]["compute_ms"])), what + "rates")
         check(np.isclose(row["limit_ms"], sum(op["limit_ms"] for op in row["ops"])) and 0 < row["share"] and
@@ -69,6 +76,22 @@ def test_costs_against_a_count(scratch):
     row = done("bench", MODEL, "--chars", "20", "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
     weights = 4 * layers * (4 * width * width + 2 * width * inner)
     check(weights < row["bytes"] < 1.1 * weights, "bytes are mostly weights for few tokens", f"{row['bytes']} {weights}")
+
+
+def test_scaling(scratch):
+    result = done("bench", TINY, "--chars", "20,40,80", "--batch", "1,2,4", "--iterations", "3", "--output", scratch / "rows.jsonl")
+    rows = rows_of(scratch / "rows.jsonl")
+    measured, fits = [r for r in rows if r["kind"] == "embed"], [r for r in rows if r["kind"] == "scaling"]
+    check(len(measured) == 9 and [f["by"] for f in fits] == ["batch"] * 3 + ["tokens"] * 3, "a fit for each length and each batch")
+    for fit in fits:
+        fixed = "chars" if fit["by"] == "batch" else "batch"
+        points = [(r["batch"] if fit["by"] == "batch" else r["tokens"] / r["batch"], r["median_ms"]) for r in measured
+                  if r[fixed] == fit[fixed]]
+        exponent = np.polyfit(*np.log(np.array(points).T), 1)[0]
+        check(len(points) == 3 == fit["n_points"] and np.isclose(fit["exponent"], exponent), f"by {fit['by']}, {fixed} {fit[fixed]}")
+    check("latency grows as the batch" in result.out.decode(), "and people are told")
+    text = done("report", scratch / "rows.jsonl", "--format", "markdown").out.decode()
+    check(text.count("latency grows as") == 6, "in reports too", text[-800:])
 
 
 def test_json():
@@ -211,8 +234,61 @@ def test_compare_refuses(scratch):
         bad.write_text(text)
         check_fails(f"a file of {text[-30:]!r}", tern("bench", "--compare", good, bad), "bad.jsonl", message)
     odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
-    result = compare(scratch, [odd, {"schema": "tern-bench-1"}], [odd])
+    result = compare(scratch, [odd, {"schema": "tern-bench-1", "kind": "embed"}, {"schema": "tern-bench-1"}], [odd])
     check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
+
+
+def measured_and_not(scratch):
+    """A file with rows of every kind, names that a format could trip over, and rows that failed."""
+    path = scratch / "rows.jsonl"
+    tern("bench", TINY, *SMALL, "--device", "cpu,nowhere", "--output", path)
+    rows = rows_of(path)
+    done("bench", "ops", "--chars", "9", "--batch", "1", "--iterations", "2", "--warmup", "0", "--output", scratch / "ops.jsonl")
+    nasty = {**rows[0], "model": "a|b<script>`touch x`'\"&,\n$(touch x)", "status": "failed", "message": 'a, "b"\n<i>'}
+    return write_rows(path, rows + rows_of(scratch / "ops.jsonl") + [nasty, {"schema": "tern-bench-1", "kind": "embed"}]), rows
+
+
+def test_report_tables(scratch):
+    path, rows = measured_and_not(scratch)
+    out = done("report", path, "--format", "csv").out.decode()
+    lines = list(csv.DictReader(io.StringIO(out, newline="")))
+    check(len(lines) == len(rows_of(path)) and lines[0]["model"] == str(TINY) and float(lines[0]["median_ms"]) == rows[0]["median_ms"] and
+          lines[0]["is_spoiled"] in "01", "CSV: a line a row", out[:300])
+    check(lines[-2]["message"] == 'a, "b"\n<i>' and lines[4]["status"] == "device_absent" and lines[4]["median_ms"] == "",
+          "CSV: quoted text, empty numbers")
+    done("report", path, "--output", scratch / "report.md")
+    text = (scratch / "report.md").read_text()
+    check(f"{rows[0]['median_ms']:.2f} |" in text and "device_absent: " in text and "## Ops" in text and "\\<script>" in text,
+          "Markdown by the name of the output", text[:500])
+    widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|") and "cpu" not in line}
+    check(len(widths) <= 3, "Markdown: every table has its columns", str(widths))
+
+
+def test_report_page(scratch):
+    path, _ = measured_and_not(scratch)
+    done("report", path, "--output", scratch / "report.html", cwd=scratch)
+    page = (scratch / "report.html").read_text()
+    images = re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', page)
+    check(len(images) == 5 and page.count("<img") == 5, "a plot of each kind, for the rows that were measured", str([i[0] for i in images]))
+    for title, data in images:
+        svg = ElementTree.fromstring(base64.b64decode(data, validate=True))
+        check(svg.tag.endswith("svg") and len(list(svg.iter())) > 30, f"{title}: is a plot")
+    body = re.sub(r'src="data:[^"]*"', "", page)
+    check("http" not in body and "src=" not in body and "@import" not in body, "needs nothing from anywhere")
+    check("<script" not in page and "a|b&lt;script&gt;" in page and not (scratch / "x").exists(), "names are text")
+    check("viewport" in page and "@media print" in page and "device_absent" in page and "Single ops" in page, "phone, print, failures, ops")
+    check({f.name for f in scratch.iterdir()} == {"rows.jsonl", "ops.jsonl", "report.html"}, "leaves nothing else")
+    result = tern("report", path, "--output", scratch / "other.html", env={"PATH": "/nonexistent"})
+    check_fails("no gnuplot", result, "gnuplot", "--format markdown")
+    check(not (scratch / "other.html").exists() and not (scratch / "other.html.part").exists(), "and no page")
+
+
+def test_report_refuses(scratch):
+    check_fails("no file", tern("report"), "FILE.jsonl", code=2)
+    check_fails("a format that is none", tern("report", "x", "--format", "pdf"), "pdf", code=2)
+    check_fails("a file that is not there", tern("report", scratch / "none.jsonl", "--format", "csv"), "none.jsonl")
+    path = write_rows(scratch / "rows.jsonl", [row_of(50, [1.0])])
+    check_fails("a folder that is not there", tern("report", path, "--output", scratch / "no" / "r.csv"), "no/r.csv")
 
 
 def test_usage():
@@ -220,6 +296,14 @@ def test_usage():
                           ("--device", "cpu,,"), ("--dtype", ""), ("--iterations", "0")):
         check_fails(f"{option} '{value}'", tern("bench", TINY, option, value), option, code=2)
     check_fails("an option of another command", tern("bench", TINY, "--tokens", "5"), "--tokens", code=2)
+
+
+def test_models_without_a_name(scratch):
+    """Where no random checkpoint can be kept, there is none."""
+    away = {"HF_HUB_CACHE": str(scratch / "hub"), "PATH": "/nonexistent"}
+    check_fails("no folder for them", tern("bench", env=away), "XDG_CACHE_HOME", "bert-base-uncased")
+    (scratch / "file").write_text("")
+    check_fails("a file in the way", tern("bench", env={**away, "XDG_CACHE_HOME": str(scratch / "file")}), "file/tern")
 
 
 def test_interrupt(scratch):

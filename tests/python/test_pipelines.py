@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test_pipelines.py - classify, rerank, zero-shot, ner and fill against what transformers' pipelines gave (tests/golden/pipelines): labels,
+"""test_pipelines.py - classify, rerank, zero-shot, ner, fill and qa against what transformers' pipelines gave (tests/golden/pipelines): labels,
 words, offsets and order equal, scores within 1e-5; from arguments and from standard input, at every ISA level.
 
-Environment: TERN_COMMAND (default build/release/tern). The last line is "N passed, M failed". scripts/golden-pipelines.py wrote the files.
+Environment: TERN_COMMAND (default build/release/tern). The last line is "N passed, M failed". scripts/golden-pipelines.py and
+golden-question-answering.py wrote the files.
 SPDX-License-Identifier: Apache-2.0
 """
 import json
@@ -65,6 +66,10 @@ def arguments_of(folder, task, options):
         arguments += ["--top-k", str(options["top_k"])]
     if task == "rerank":
         arguments += [options["query"]]
+    if task == "qa":
+        for name, value in options.items():
+            flag = "--no-align-to-words" if (name, value) == ("align_to_words", False) else "--" + name.replace("_", "-")
+            arguments += [flag] if isinstance(value, bool) else [flag, str(value)]
     return arguments
 
 
@@ -74,7 +79,7 @@ def result_of(task, line):
         return line["labels"]
     if task == "zero-shot":
         return {"labels": [s["label"] for s in line["labels"]], "scores": [s["score"] for s in line["labels"]]}
-    return line["entities" if task == "ner" else "masks"]
+    return line[{"ner": "entities", "fill": "masks", "qa": "answers"}[task]]
 
 
 def check_file(path, level, from_stdin):
@@ -112,11 +117,26 @@ def check_pairs():
         check(abs(line["labels"][0]["score"] - case["result"]) <= BOUND, f"classify --pairs: {case['text'][:60]!r}")
 
 
+def check_questions():
+    """One question of many contexts is what it is of each alone."""
+    data = json.loads((GOLDEN / "qa" / "cases-qa-0.json").read_text(encoding="utf-8"))
+    contexts = [c["text"].split("\t")[1] for c in data["cases"][:12]]
+    together = tern(["qa", str(GOLDEN / "qa"), "who?", "--doc-stride", "6"], contexts, False)
+    alone = [tern(["qa", str(GOLDEN / "qa"), "--doc-stride", "6"], [f"who?\t{c}"], True)[0] for c in contexts]
+    check([t["answers"] for t in together] == [a["answers"] for a in alone], "qa: one question of many contexts")
+    result = subprocess.run([TERN, "qa", str(GOLDEN / "qa")], input=b"no tab\n", capture_output=True, timeout=60)
+    check(result.returncode == 1 and b"line 1 (index 0): has no tab" in result.stderr, f"qa without a tab: {result.stderr[:200]}")
+
+
 def check_refusals():
-    single, mask = str(GOLDEN / "single"), str(GOLDEN / "mask")
+    single, mask, qa = (str(GOLDEN / name) for name in ("single", "mask", "qa"))
     for arguments, part in ([(["classify", mask, "x"], "has no labels"), (["ner", single, "x"], "no head for token classification"),
                              (["fill", single, "x"], "no head for masked language modeling"), (["fill", mask, "--", "no mask"], "[MASK]"),
                              (["rerank", single, "query", "x"], "this model has 3 labels"),
+                             (["qa", single, "who", "x"], "BertForSequenceClassification has no head for question answering"),
+                             (["qa", qa, "", "x"], "the question is empty"), (["qa", qa, "who", ""], "the context is empty"),
+                             (["qa", qa, "who", "x", "--max-seq-len", "65"], "the model takes 64 tokens"),
+                             (["qa", qa, "word " * 61, "x"], "too short to be cut"),
                              (["zero-shot", str(GOLDEN / "regression"), "x", "--labels", "a"], "natural language inference"),
                              (["fill", mask, "--targets", "", "a [MASK]"], "no targets")]):
         result = subprocess.run([TERN, *arguments], capture_output=True, timeout=60)
@@ -126,11 +146,12 @@ def check_refusals():
 def main():
     levels = levels_here()
     files = sorted(GOLDEN.glob("*/cases-*.json"))
-    check(len(files) >= 18, "the golden files are there")
+    check(len(files) >= 28, "the golden files are there")
     for path in files:
         for level in levels:
-            check_file(path, level, from_stdin=level == levels[0])
+            check_file(path, level, from_stdin=level == levels[0] or path.name.startswith("cases-qa"))
     check_pairs()
+    check_questions()
     check_refusals()
     print(f"{counts['passed']} passed, {counts['failed']} failed")
     return counts["failed"] > 0

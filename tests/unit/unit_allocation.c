@@ -178,6 +178,23 @@ static tern_status run_ner(tern_error *err) {
     return status;
 }
 
+static tern_status run_question_answering(tern_error *err) {
+    static const tern_text questions[] = {{"who?", 4}, {"where is it", 11}};
+    tern_answers answers;
+    tern_question_answer_options options = tern_question_answer_options_default();
+    options.top_k = 3;
+    options.max_seq_len = 20;
+    options.doc_stride = 2;
+    options.handle_impossible_answer = true;
+    tern_model *model = load_pipeline("qa", err);
+    if (model == NULL) return err->code;
+    const tern_status status = tern_model_question_answer(&answers, model, questions, task_texts, 2, &options, err);
+    if (status == TERN_OK && answers.n != 6) wrong = "other answers";
+    tern_answers_free(&answers);
+    tern_model_free(model);
+    return status;
+}
+
 static tern_status run_fill_mask(tern_error *err) {
     static const char *const targets[] = {"a", "the"};
     tern_model *model = load_pipeline("mask", err);
@@ -266,6 +283,7 @@ static const scenario scenarios[] = {
     {"model: load and forward with folded tables", run_deberta},
     {"tasks: zero-shot, classification", run_zero_shot},
     {"tasks: token classification", run_ner},
+    {"tasks: question answering", run_question_answering},
     {"tasks: fill-mask", run_fill_mask},
     {"random checkpoint", init_checkpoint},
     {"hub: find in the cache", find_in_hub_cache},
@@ -404,11 +422,20 @@ static void make_modules(void) {
     static const char modules[] =
         "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
         " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"},"
-        " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]";
+        " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Dense\", \"type\": \"sentence_transformers.models.Dense\"},"
+        " {\"idx\": 3, \"name\": \"3\", \"path\": \"3_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]";
+    static float weight[HIDDEN * 2 * HIDDEN];
+    const tern_tensor tensor = {.name = "linear.weight", .dtype = TERN_DTYPE_F32, .rank = 2, .shape = {HIDDEN, 2 * HIDDEN}, .data = weight};
+    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i] = (float)(i % 13) - 6;
     assert_int_equal(mkdir(in_folder("tiny/1_Pooling").text, 0755), 0);
     write_text("tiny/modules.json", modules);
-    write_text("tiny/1_Pooling/config.json", "{\"word_embedding_dimension\": 12, \"pooling_mode_mean_tokens\": true}");
-    write_text("tiny/sentence_bert_config.json", "{\"max_seq_length\": 8, \"do_lower_case\": false}");
+    write_text("tiny/1_Pooling/config.json", "{\"pooling_mode\": [\"cls\", \"mean\"], \"include_prompt\": false}");
+    assert_int_equal(mkdir(in_folder("tiny/2_Dense").text, 0755), 0);
+    write_text("tiny/2_Dense/config.json", "{\"in_features\": 24, \"out_features\": 12, \"bias\": false}");
+    assert_int_equal(tern_safetensors_save(in_folder("tiny/2_Dense/model.safetensors").text, &tensor, 1, NULL), TERN_OK);
+    write_text("tiny/config_sentence_transformers.json",
+               "{\"prompts\": {\"query\": \"a \", \"passage\": null}, \"default_prompt_name\": \"query\"}");
+    write_text("tiny/sentence_bert_config.json", "{\"max_seq_length\": 8, \"do_lower_case\": true}");
 }
 
 static void make_hub(void) {

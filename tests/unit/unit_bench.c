@@ -112,6 +112,23 @@ static void test_shift_of_many(void **state) {
     assert_near(s.p, 1, 1e-12);
 }
 
+static void test_power_law(void **state) {
+    (void)state;
+    const double x[] = {1, 2, 4, 8}, exact[] = {3, 3 * 2.8284271247461903, 24, 3 * 22.627416997969522}, bent[] = {1, 1, 4, 4};
+    tern_power_law law;
+    assert_true(tern__fit_power_law(&law, x, exact, 4)); /* 3 x^1.5 */
+    assert_near(law.exponent, 1.5, 1e-12);
+    assert_near(law.factor, 3, 1e-12);
+    assert_near(law.r_squared, 1, 1e-12);
+    /* In units of log 2: x 0 1 2 3, y 0 0 2 2; sums of products about the means 1.5 and 1: xy 4, xx 5, yy 4 */
+    assert_true(tern__fit_power_law(&law, x, bent, 4));
+    assert_near(law.exponent, 0.8, 1e-12);
+    assert_near(law.r_squared, 0.8, 1e-12);
+    const double same[] = {2, 2, 2, 8};
+    assert_false(tern__fit_power_law(&law, same, exact, 4)); /* two values of x make any line */
+    assert_false(tern__fit_power_law(&law, x, exact, 2));
+}
+
 static void test_holm(void **state) {
     (void)state;
     double p[] = {0.01, 0.04, 0.03, 0.005, 0.9};
@@ -300,11 +317,11 @@ static void test_stage_times(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantile),    cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
-        cmocka_unit_test(test_shift),       cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
-        cmocka_unit_test(test_roofline),    cmocka_unit_test(test_peaks),         cmocka_unit_test(test_op_cases),
-        cmocka_unit_test(test_corpus),      cmocka_unit_test(test_profile),       cmocka_unit_test(test_profile_refuses),
-        cmocka_unit_test(test_stage_times),
+        cmocka_unit_test(test_quantile),        cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_shift),           cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_power_law),       cmocka_unit_test(test_roofline),      cmocka_unit_test(test_peaks),
+        cmocka_unit_test(test_op_cases),        cmocka_unit_test(test_corpus),        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_profile_refuses), cmocka_unit_test(test_stage_times),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
 }

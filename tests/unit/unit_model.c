@@ -226,6 +226,47 @@ static void test_modules_that_do_not_fit(void **state) {
     }
 }
 
+static void test_prompts(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        tern_status code;
+        const char *part;
+    } broken[] = {
+        {"{\"prompts\": []}", TERN_E_FORMAT, "\"prompts\" is not an object"},
+        {"{\"prompts\": {\"query\": 1}}", TERN_E_FORMAT, "the prompt \"query\" is not a string"},
+        {"{\"prompts\": {\"a\": \"\"}, \"default_prompt_name\": \"b\"}", TERN_E_CONFIG,
+         "\"b\" is not among the model's prompts: \"query\", \"document\", \"a\""},
+    };
+    char folder[96];
+    make_checkpoint("prompts", config, folder, sizeof folder);
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        write_file(folder, "config_sentence_transformers.json", broken[i].settings);
+        expect_load_failure(folder, NULL, broken[i].code, broken[i].part);
+    }
+    write_file(folder, "config_sentence_transformers.json",
+               "{\"prompts\": {\"query\": \"q: \", \"x\": null}, \"default_prompt_name\": \"x\", \"similarity_fn_name\": \"dot\"}");
+    tern_model *model = load(folder);
+    assert_string_equal(tern_model_prompt_name(model, 0), "query");
+    assert_string_equal(tern_model_prompt_name(model, 2), "x");
+    assert_null(tern_model_prompt_name(model, 3));
+    assert_string_equal(tern_model_prompt(model, "query"), "q: ");
+    assert_string_equal(tern_model_prompt(model, "x"), "");
+    assert_null(tern_model_prompt(model, "y"));
+    assert_string_equal(tern_model_get_info(model).default_prompt_name, "x");
+    assert_string_equal(tern_model_get_info(model).similarity_fn_name, "dot");
+    tern_error err;
+    float row[60];
+    tern_embed_options options = tern_embed_options_default();
+    options.prompt_name = "y";
+    assert_int_equal(tern_model_embed(model, &(tern_text){"a", 1}, 1, &options, row, NULL, &err), TERN_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "\"y\" is not among the model's prompts: \"query\", \"document\", \"x\""));
+    options.prompt = "z";
+    assert_int_equal(tern_model_embed(model, &(tern_text){"a", 1}, 1, &options, row, NULL, &err), TERN_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "exclude each other"));
+    tern_model_free(model);
+}
+
 /* A Dense whose folder has so many of the weights that it needs. */
 static void test_weights_of_modules(void **state) {
     (void)state;
@@ -482,7 +523,7 @@ static void test_one_model_from_many_threads(void **state) {
     tern_model_free(model);
 }
 
-/* ---- Plans, dumps, random checkpoints, similarity ---- */
+/* ---- Plans, dumps, random checkpoints ---- */
 
 static void test_memory_plan_grows_with_the_batch(void **state) {
     (void)state;
@@ -551,14 +592,6 @@ static void test_random_weights_are_normal(void **state) {
     tern_safetensors_close(file);
 }
 
-static void test_cosine_similarity(void **state) {
-    (void)state;
-    const float a[] = {1, 0, 0, 3, 4, 0}, b[] = {2, 0, 0, 0, 0, 0};
-    float out[4];
-    tern_cosine_similarity(out, a, 2, b, 2, 3);
-    assert_true(out[0] == 1.0f && out[1] == 0.0f && out[2] == 0.6f && out[3] == 0.0f);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_info_tells_what_was_loaded),
@@ -567,6 +600,7 @@ int main(void) {
         cmocka_unit_test(test_sentence_transformers_folders),
         cmocka_unit_test(test_modules_that_do_not_fit),
         cmocka_unit_test(test_weights_of_modules),
+        cmocka_unit_test(test_prompts),
         cmocka_unit_test(test_load_report),
         cmocka_unit_test(test_outputs_have_names_and_shapes),
         cmocka_unit_test(test_masked_rows_are_zeros_and_others_do_not_care),
@@ -577,7 +611,6 @@ int main(void) {
         cmocka_unit_test(test_memory_plan_grows_with_the_batch),
         cmocka_unit_test(test_random_checkpoints_repeat),
         cmocka_unit_test(test_random_weights_are_normal),
-        cmocka_unit_test(test_cosine_similarity),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -55,7 +55,7 @@ static __device__ float distance_score(const tern_cuda_attention &a, int head, i
 
 /* COLUMNS: head_dim in steps of 32. */
 template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THREADS) attention_kernel(const tern_cuda_attention a) {
-    extern __shared__ float4 shared[];
+    DYNAMIC_SHARED(shared);
     const tern_cuda_tile tile = a.tiles[blockIdx.x];
     if (tile.sequence < 0) return;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y, stride = stride_of(a.head_dim);
@@ -132,14 +132,8 @@ template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THRE
 }
 
 template <typename T, int COLUMNS> static cudaError_t launch(cudaStream_t stream, const tern_cuda_attention *a) {
-    const size_t bytes = shared_bytes(a->head_dim);
-    if (bytes > 48 * 1024) {
-        const cudaError_t error =
-            cudaFuncSetAttribute(attention_kernel<T, COLUMNS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-        if (error != cudaSuccess) return error;
-    }
-    attention_kernel<T, COLUMNS><<<dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS, bytes, stream>>>(*a);
-    return cudaGetLastError();
+    return launch_kernel(stream, attention_kernel<T, COLUMNS>, dim3((unsigned)a->n_tiles, (unsigned)a->n_heads), THREADS,
+                         shared_bytes(a->head_dim), *a);
 }
 
 template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_attention *a) {

@@ -184,12 +184,12 @@ template <typename T, int D> static __global__ void __launch_bounds__(THREADS) a
 #endif
 }
 
-template <typename T> static void launch(cudaStream_t stream, const tern_cuda_attention *a) {
+template <typename T> static cudaError_t launch(cudaStream_t stream, const tern_cuda_attention *a) {
     const dim3 grid((unsigned)a->n_tiles, (unsigned)a->n_heads);
-    if (a->head_dim <= 32) attention_mma_kernel<T, 32><<<grid, THREADS, 0, stream>>>(*a);
-    else if (a->head_dim <= 64) attention_mma_kernel<T, 64><<<grid, THREADS, 0, stream>>>(*a);
-    else if (a->head_dim <= 96) attention_mma_kernel<T, 96><<<grid, THREADS, 0, stream>>>(*a);
-    else attention_mma_kernel<T, 128><<<grid, THREADS, 0, stream>>>(*a);
+    if (a->head_dim <= 32) return launch_kernel(stream, attention_mma_kernel<T, 32>, grid, THREADS, 0, *a);
+    if (a->head_dim <= 64) return launch_kernel(stream, attention_mma_kernel<T, 64>, grid, THREADS, 0, *a);
+    if (a->head_dim <= 96) return launch_kernel(stream, attention_mma_kernel<T, 96>, grid, THREADS, 0, *a);
+    return launch_kernel(stream, attention_mma_kernel<T, 128>, grid, THREADS, 0, *a);
 }
 
 bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int capability) {
@@ -197,7 +197,5 @@ bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int c
 }
 
 cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attention *a) {
-    if (a->type == TERN_CUDA_F16) launch<f16>(stream, a);
-    else launch<bf16>(stream, a);
-    return cudaGetLastError();
+    return a->type == TERN_CUDA_F16 ? launch<f16>(stream, a) : launch<bf16>(stream, a);
 }

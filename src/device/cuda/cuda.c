@@ -36,8 +36,11 @@ tern_status tern__cuda_alloc(const tern_cuda_device *device, void **out, size_t 
         return tern__cuda_fail(device, error, message, err);
     }
     if (error != cudaSuccess) return tern__cuda_fail(device, error, what, err);
-    TERN_CUDA_TRY(device, cudaMemsetAsync(*out, 0, bytes, device->stream), what, err);
-    return TERN_OK;
+    const cudaError_t cleared = cudaMemsetAsync(*out, 0, bytes, device->stream);
+    if (cleared == cudaSuccess) return TERN_OK;
+    cudaFree(*out);
+    *out = NULL;
+    return tern__cuda_fail(device, cleared, what, err);
 }
 
 /* Why there is no device, for a person. */

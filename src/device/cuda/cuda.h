@@ -40,17 +40,7 @@ tern_status tern__cuda_fail(const tern_cuda_device *device, cudaError_t error, c
 /* cudaMalloc; a failure names what for, how much, and how much is free. Contents are zeros. */
 tern_status tern__cuda_alloc(const tern_cuda_device *device, void **out, size_t bytes, const char *what, tern_error *err);
 
-/* ---- Products (product.c): y = x transpose(weight) + bias, an activation or a residual on top ---- */
-
-typedef struct tern_cuda_product {
-    tern_cuda_rows x, weight, y, residual; /* residual.data NULL: none */
-    const void *bias;                      /* of the storage type; NULL: none */
-    tern_op activation;                    /* RELU, GELU_TANH, or INPUT for none */
-    int64_t m;
-    int32_t n, k;
-    tern_cuda_type type;
-    bool is_tf32;
-} tern_cuda_product;
+/* ---- Products (product.c), by cuBLASLt or by a kernel of our own ---- */
 
 /* Algorithms that were measured, one for each kind of product that has been seen. */
 typedef struct tern_cuda_algorithms {

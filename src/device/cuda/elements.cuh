@@ -7,6 +7,7 @@
 #include <cuda_fp16.h>
 
 #include "device/cuda/kernels.h"
+#include "device/cuda/launch.cuh"
 
 typedef __half f16;
 typedef __nv_bfloat16 bf16;
@@ -83,12 +84,12 @@ template <int WARPS> static __device__ __forceinline__ float block_sum(float x) 
     return x;
 }
 
-/* CALL(T) for the type. */
-#define TERN_CUDA_FOR_TYPE(type, CALL)                                                                                                     \
+/* Return CALL(T) for the type. */
+#define TERN_CUDA_RETURN_FOR_TYPE(type, CALL)                                                                                              \
     do {                                                                                                                                   \
-        if ((type) == TERN_CUDA_F32) CALL(float);                                                                                          \
-        else if ((type) == TERN_CUDA_F16) CALL(f16);                                                                                       \
-        else CALL(bf16);                                                                                                                   \
+        if ((type) == TERN_CUDA_F32) return CALL(float);                                                                                   \
+        if ((type) == TERN_CUDA_F16) return CALL(f16);                                                                                     \
+        return CALL(bf16);                                                                                                                 \
     } while (0)
 
 static inline bool is_aligned_16(const void *data, int64_t ld, tern_cuda_type type) {

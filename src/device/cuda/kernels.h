@@ -94,6 +94,21 @@ cudaError_t tern__cuda_attention(cudaStream_t stream, const tern_cuda_attention 
 bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int capability);
 cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attention *attention);
 
+/* y = activation(x transpose(weight) + bias) + residual */
+typedef struct tern_cuda_product {
+    tern_cuda_rows x, weight, y, residual; /* residual.data NULL: none */
+    const void *bias;                      /* of the storage type; NULL: none */
+    tern_op activation;                    /* INPUT: none */
+    int64_t m;
+    int32_t n, k;
+    tern_cuda_type type;
+    bool is_tf32;
+} tern_cuda_product;
+
+/* On tensor cores, with few rows: float16 and bfloat16. Does it take this one on a GPU of such a capability? */
+bool tern__cuda_skinny_takes(const tern_cuda_product *product, int capability);
+cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *product);
+
 #ifdef __cplusplus
 }
 #endif

@@ -33,8 +33,14 @@ static const int32_t *integers_of(const tern_cuda_launch *l, tern_value value) {
 
 /* ---- Products ---- */
 
-static bool has_epilogue(const tern_cuda_compiled *c, tern_op activation) {
-    return activation == TERN_OP_RELU || (activation == TERN_OP_GELU_TANH && c->type != TERN_CUDA_F32);
+/* Does cuBLASLt do this activation on the way out, as exactly as it is meant? */
+static bool has_epilogue(const tern_cuda_product *p) {
+    return p->activation == TERN_OP_INPUT || p->activation == TERN_OP_RELU ||
+           (p->activation == TERN_OP_GELU_TANH && p->type != TERN_CUDA_F32);
+}
+
+static bool is_skinny(const tern_cuda_launch *l, const tern_cuda_product *p) {
+    return tern__cuda_skinny_takes(p, l->compiled->device->capability);
 }
 
 static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
@@ -52,7 +58,7 @@ static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
                            .type = c->type,
                            .is_tf32 = c->is_tf32};
     if (node->op == TERN_OP_LINEAR_ADD) p.residual = rows_of(l, node->inputs[1]);
-    if (node->op == TERN_OP_LINEAR_ACTIVATION && has_epilogue(c, node->activation)) p.activation = node->activation;
+    if (node->op == TERN_OP_LINEAR_ACTIVATION) p.activation = node->activation;
     return p;
 }
 
@@ -65,7 +71,9 @@ tern_status tern__cuda_choose_products(const tern_cuda_launch *l, tern_error *er
     tern_cuda_compiled *c = l->compiled;
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         if (!is_launched(l, n) || !tern__cuda_is_linear(c->program->nodes[n].op)) continue;
-        const tern_cuda_product product = product_of(l, n);
+        tern_cuda_product product = product_of(l, n);
+        if (is_skinny(l, &product)) continue;
+        if (!has_epilogue(&product)) product.activation = TERN_OP_INPUT;
         TERN_TRY(tern__cuda_product_choose(&c->algorithms, c->device, &product, err));
     }
     return TERN_OK;
@@ -74,9 +82,15 @@ tern_status tern__cuda_choose_products(const tern_cuda_launch *l, tern_error *er
 static tern_status launch_product(const tern_cuda_launch *l, int32_t n, tern_error *err) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_node *node = &c->program->nodes[n];
-    const tern_cuda_product product = product_of(l, n);
+    tern_cuda_product product = product_of(l, n);
+    const bool is_apart = !has_epilogue(&product);
+    if (is_skinny(l, &product)) {
+        TERN_CUDA_TRY(c->device, tern__cuda_skinny(c->device->stream, &product), tern__op_name(node->op), err);
+        return TERN_OK;
+    }
+    if (is_apart) product.activation = TERN_OP_INPUT;
     TERN_TRY(tern__cuda_product_run(&c->algorithms, c->device, &product, err));
-    if (node->op == TERN_OP_LINEAR_ACTIVATION && !has_epilogue(c, node->activation))
+    if (is_apart)
         TERN_CUDA_TRY(c->device,
                       tern__cuda_elementwise(c->device->stream, node->activation, product.y, product.y, (tern_cuda_rows){0},
                                              shape_of(l, node->output)),
@@ -193,14 +207,22 @@ static tern_status launch_outputs(const tern_cuda_launch *l, const tern_node *no
     return TERN_OK;
 }
 
+static tern_status note_time(const tern_cuda_launch *l, int32_t n, tern_error *err) {
+    TERN_CUDA_TRY(l->compiled->device, cudaEventCreate(&l->events[n]), "making an event", err);
+    TERN_CUDA_TRY(l->compiled->device, cudaEventRecord(l->events[n], l->compiled->device->stream), "timing", err);
+    return TERN_OK;
+}
+
 tern_status tern__cuda_launch(const tern_cuda_launch *l, tern_error *err) {
     const tern_cuda_compiled *c = l->compiled;
+    if (l->events != NULL) TERN_TRY(note_time(l, c->program->n_nodes, err));
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         const tern_node *node = &c->program->nodes[n];
         if (!is_launched(l, n) || node->op == TERN_OP_INPUT) continue;
         if (tern__cuda_is_linear(node->op)) TERN_TRY(launch_product(l, n, err));
         else if (node->op != TERN_OP_SLICE) TERN_CUDA_TRY(c->device, launch_op(l, n), tern__op_name(node->op), err);
         TERN_TRY(launch_outputs(l, node, err));
+        if (l->events != NULL && node->op != TERN_OP_SLICE) TERN_TRY(note_time(l, n, err));
     }
     return TERN_OK;
 }

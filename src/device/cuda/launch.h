@@ -18,9 +18,10 @@ typedef struct tern_cuda_launch {
     /* On the device. */
     const int32_t *row_start, *picks, *inputs[TERN_N_INPUTS];
     const tern_cuda_tile *tiles[2];
-    float *output_data; /* outputs one after the other, at multiples of 256 bytes */
+    float *output_data; /* outputs one after the other, at multiples of 256 bytes; may be pinned memory of the host */
     const tern_run_output *outputs;
     size_t n_outputs;
+    cudaEvent_t *events; /* [n_nodes + 1], NULL before: recorded behind each node, the last in front of all; NULL: not wanted */
 } tern_cuda_launch;
 
 /* Choose cuBLASLt's kernels for all products that are needed; not while a graph is captured. */

@@ -40,6 +40,17 @@ static __device__ __forceinline__ void copy_16(void *to, const void *from, bool 
 static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
 template <int LEFT> static __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT)); }
 
+/* 16 bytes to registers; weights are read once and never written while a kernel runs. */
+static __device__ __forceinline__ uint4 load_16(const void *from, bool valid) {
+    return valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
+}
+static __device__ __forceinline__ uint4 load_weight(const void *from) {
+    uint4 r;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(from));
+    return r;
+}
+static __device__ __forceinline__ void prefetch(const void *from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 static __device__ __forceinline__ uint32_t pack(float low, float high, f16) {
     const __half2 pair = __floats2half2_rn(low, high);
     return *(const uint32_t *)&pair;

@@ -2,6 +2,7 @@
  * A block has one row, or a part of one; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "device/cuda/activations.cuh"
 #include "device/cuda/elements.cuh"
 
 #define THREADS 128
@@ -23,22 +24,25 @@ static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t 
     to[at / columns * ld + at % columns] = from_float<T>((float)from[i]);
 }
 
+template <typename T, typename S>
+static cudaError_t convert(cudaStream_t stream, tern_cuda_rows to, const void *from, int64_t start, int64_t n, int32_t columns) {
+    return launch_kernel(stream, convert_kernel<T, S>, blocks_of(n, 256), 256, 0, (T *)to.data, to.ld, (const S *)from, start, n, columns);
+}
+
 template <typename T>
-static void convert(cudaStream_t stream, tern_cuda_rows to, const void *from, tern_dtype dtype, int64_t start, int64_t n, int32_t columns) {
-    const unsigned blocks = blocks_of(n, 256);
-    T *t = (T *)to.data;
-    if (dtype == TERN_DTYPE_F64) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const double *)from, start, n, columns);
-    else if (dtype == TERN_DTYPE_F16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const f16 *)from, start, n, columns);
-    else if (dtype == TERN_DTYPE_BF16) convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const bf16 *)from, start, n, columns);
-    else convert_kernel<<<blocks, 256, 0, stream>>>(t, to.ld, (const float *)from, start, n, columns);
+static cudaError_t convert_from(cudaStream_t stream, tern_cuda_rows to, const void *from, tern_dtype dtype, int64_t start, int64_t n,
+                                int32_t columns) {
+    if (dtype == TERN_DTYPE_F64) return convert<T, double>(stream, to, from, start, n, columns);
+    if (dtype == TERN_DTYPE_F16) return convert<T, f16>(stream, to, from, start, n, columns);
+    if (dtype == TERN_DTYPE_BF16) return convert<T, bf16>(stream, to, from, start, n, columns);
+    return convert<T, float>(stream, to, from, start, n, columns);
 }
 
 cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda_type type, const void *from, tern_dtype dtype,
                                int64_t start, int64_t n, int32_t columns) {
-#define CALL(T) convert<T>(stream, to, from, dtype, start, n, columns)
-    TERN_CUDA_FOR_TYPE(type, CALL);
+#define CALL(T) convert_from<T>(stream, to, from, dtype, start, n, columns)
+    TERN_CUDA_RETURN_FOR_TYPE(type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 template <typename T> static __global__ void store_kernel(float *to, const T *x, int64_t ld, int32_t width) {
@@ -48,10 +52,9 @@ template <typename T> static __global__ void store_kernel(float *to, const T *x,
 
 cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
-#define CALL(T) store_kernel<<<grid, THREADS, 0, stream>>>(to, (const T *)x.data, x.ld, shape.width)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T) launch_kernel(stream, store_kernel<T>, grid, THREADS, 0, to, (const T *)x.data, x.ld, shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 /* ---- Lookups ---- */
@@ -64,10 +67,10 @@ static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t 
 
 cudaError_t tern__cuda_embedding(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows table, const int32_t *ids, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
-#define CALL(T) lookup_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)table.data, table.ld, ids, shape.width)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T)                                                                                                                            \
+    launch_kernel(stream, lookup_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)table.data, table.ld, ids, shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *picks, tern_cuda_shape shape) {
@@ -75,37 +78,6 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 }
 
 /* ---- Elementwise ---- */
-
-/* expm1 keeps it right to 3 u, which tanhf is not. */
-static __device__ __forceinline__ float tanh_of(float x) {
-    const float e = expm1f(2.0f * fminf(fabsf(x), 20.0f));
-    return copysignf(e / (e + 2.0f), x);
-}
-
-static __device__ __forceinline__ float apply(tern_op op, float a, float b) {
-    switch (op) {
-    case TERN_OP_ADD:
-        return a + b;
-    case TERN_OP_MULTIPLY:
-        return a * b;
-    case TERN_OP_GELU:
-        return 0.5f * a * (1.0f + erff(a * 0.70710678f));
-    case TERN_OP_GELU_TANH:
-        return a / (1.0f + expf(-1.5957691216f * (a + 0.044715f * a * a * a)));
-    case TERN_OP_QUICK_GELU:
-        return a / (1.0f + expf(-1.702f * a));
-    case TERN_OP_RELU:
-        return a > 0.0f ? a : 0.0f;
-    case TERN_OP_SILU:
-        return a / (1.0f + expf(-a));
-    case TERN_OP_SIGMOID:
-        return 1.0f / (1.0f + expf(-a));
-    case TERN_OP_LOG1P:
-        return log1pf(a);
-    default:
-        return tanh_of(a);
-    }
-}
 
 template <typename T, int V>
 static __global__ void elementwise_kernel(tern_op op, T *y, int64_t ldy, const T *a, int64_t lda, const T *b, int64_t ldb, int32_t width) {
@@ -124,21 +96,10 @@ cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_ro
     const bool vector = is_vector(y, shape) && is_vector(a, shape) && (b.data == NULL || is_vector(b, shape));
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, vector ? 8 * THREADS : THREADS));
 #define CALL(T)                                                                                                                            \
-    if (vector)                                                                                                                            \
-        elementwise_kernel<T, 8>                                                                                                           \
-            <<<grid, THREADS, 0, stream>>>(op, (T *)y.data, y.ld, (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width);          \
-    else                                                                                                                                   \
-        elementwise_kernel<T, 1>                                                                                                           \
-            <<<grid, THREADS, 0, stream>>>(op, (T *)y.data, y.ld, (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width)
-    if (shape.type == TERN_CUDA_F32) {
-        CALL(float);
-    } else if (shape.type == TERN_CUDA_F16) {
-        CALL(f16);
-    } else {
-        CALL(bf16);
-    }
+    launch_kernel(stream, vector ? elementwise_kernel<T, 8> : elementwise_kernel<T, 1>, grid, THREADS, 0, op, (T *)y.data, y.ld,           \
+                  (const T *)a.data, a.ld, (const T *)b.data, b.ld, shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 /* ---- Norms. A block has a row; where it fits, each thread keeps its part in registers: PARTS times V elements. ---- */
@@ -232,15 +193,17 @@ static __global__ void layer_norm_long_kernel(T *y, int64_t ldy, Source source, 
 }
 
 template <typename T, typename Source>
-static void launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, const Source &source, bool vector, const float *weight,
-                              const float *bias, float eps, tern_cuda_shape shape) {
+static cudaError_t launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, const Source &source, bool vector, const float *weight,
+                                     const float *bias, float eps, tern_cuda_shape shape) {
     const unsigned blocks = (unsigned)shape.n_rows;
     T *to = (T *)y.data;
     if (vector && shape.width <= THREADS * 8)
-        layer_norm_kernel<T, 8, 1><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
-    else if (vector && shape.width <= THREADS * 8 * 4)
-        layer_norm_kernel<T, 8, 4><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
-    else layer_norm_long_kernel<T><<<blocks, THREADS, 0, stream>>>(to, y.ld, source, weight, bias, eps, shape.width);
+        return launch_kernel(stream, layer_norm_kernel<T, 8, 1, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
+                             shape.width);
+    if (vector && shape.width <= THREADS * 8 * 4)
+        return launch_kernel(stream, layer_norm_kernel<T, 8, 4, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
+                             shape.width);
+    return launch_kernel(stream, layer_norm_long_kernel<T, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps, shape.width);
 }
 
 cudaError_t tern__cuda_layer_norm(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows a, tern_cuda_rows b, const float *weight,
@@ -248,28 +211,29 @@ cudaError_t tern__cuda_layer_norm(cudaStream_t stream, tern_cuda_rows y, tern_cu
     const bool vector = is_vector(y, shape) && is_vector(a, shape) && (b.data == NULL || is_vector(b, shape));
 #define CALL(T)                                                                                                                            \
     launch_layer_norm<T>(stream, y, two_rows<T>{(const T *)a.data, (const T *)b.data, a.ld, b.ld}, vector, weight, bias, eps, shape)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
+}
+
+template <typename T>
+static cudaError_t launch_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows y, const tern_cuda_lookup *lookups, int n, bool vector,
+                                               const float *weight, const float *bias, float eps, tern_cuda_shape shape) {
+    table_rows<T> source = {};
+    source.ld = lookups[0].table.ld;
+    source.n = n;
+    for (int t = 0; t < n; t++) {
+        source.tables[t] = (const T *)lookups[t].table.data;
+        source.ids[t] = lookups[t].ids;
+    }
+    return launch_layer_norm<T>(stream, y, source, vector, weight, bias, eps, shape);
 }
 
 cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows y, const tern_cuda_lookup *lookups, int n,
                                             const float *weight, const float *bias, float eps, tern_cuda_shape shape) {
     const bool vector = is_vector(y, shape) && is_vector(lookups[0].table, shape);
-#define CALL(T)                                                                                                                            \
-    do {                                                                                                                                   \
-        table_rows<T> source = {};                                                                                                         \
-        source.ld = lookups[0].table.ld;                                                                                                   \
-        source.n = n;                                                                                                                      \
-        for (int t = 0; t < n; t++) {                                                                                                      \
-            source.tables[t] = (const T *)lookups[t].table.data;                                                                           \
-            source.ids[t] = lookups[t].ids;                                                                                                \
-        }                                                                                                                                  \
-        launch_layer_norm<T>(stream, y, source, vector, weight, bias, eps, shape);                                                         \
-    } while (0)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T) launch_embedding_layer_norm<T>(stream, y, lookups, n, vector, weight, bias, eps, shape)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, int32_t width) {
@@ -282,10 +246,10 @@ template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy,
 }
 
 cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, tern_cuda_shape shape) {
-#define CALL(T) normalize_kernel<<<(unsigned)shape.n_rows, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, shape.width)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T)                                                                                                                            \
+    launch_kernel(stream, normalize_kernel<T>, (unsigned)shape.n_rows, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 /* ---- Columns of other rows, times a factor ---- */
@@ -298,10 +262,10 @@ static __global__ void scale_kernel(T *y, int64_t ldy, int32_t column, const T *
 
 cudaError_t tern__cuda_scale(cudaStream_t stream, tern_cuda_rows y, int32_t column, tern_cuda_rows x, float factor, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, THREADS));
-#define CALL(T) scale_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, column, (const T *)x.data, x.ld, factor, shape.width)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T)                                                                                                                            \
+    launch_kernel(stream, scale_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, column, (const T *)x.data, x.ld, factor, shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 /* ---- Rotary embedding: a thread has a pair ---- */
@@ -323,10 +287,10 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
                             int32_t head_dim, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width / 2, THREADS));
 #define CALL(T)                                                                                                                            \
-    rope_kernel<<<grid, THREADS, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, table, positions, head_dim, shape.width / 2)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+    launch_kernel(stream, rope_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, table, positions, head_dim,        \
+                  shape.width / 2)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }
 
 /* ---- Pooling: a block has 32 columns of a sequence, a warp every eighth row ---- */
@@ -370,8 +334,9 @@ static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, c
 cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
                             int32_t n_prompt, tern_cuda_shape shape) {
     const dim3 grid((unsigned)shape.n_rows, blocks_of(shape.width, 32)), block(32, POOL_ROWS);
-#define CALL(T) pool_kernel<<<grid, block, 0, stream>>>((T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, n_prompt, shape.width)
-    TERN_CUDA_FOR_TYPE(shape.type, CALL);
+#define CALL(T)                                                                                                                            \
+    launch_kernel(stream, pool_kernel<T>, grid, block, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, pool, n_prompt,           \
+                  shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
-    return cudaGetLastError();
 }

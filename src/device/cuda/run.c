@@ -12,6 +12,7 @@
 
 #define MAX_GRAPHS 128
 #define MAX_ROWS   ((int64_t)1 << 28)
+#define NEAR_BYTES ((size_t)1 << 20) /* results up to this size are written to pinned host memory by the kernels */
 
 /* One captured bucket. */
 struct tern_cuda_graph {
@@ -57,8 +58,9 @@ static tern_status bucket_of(tern_cuda_bucket *out, const tern_cuda_compiled *c,
 /* Byte offsets in the workspace. The batch's integers come first; their offsets hold for the pinned copy too. */
 typedef struct layout {
     size_t row_start, tiles[2], inputs[TERN_N_INPUTS], picks, integers_bytes;
-    size_t outputs; /* dense float rows of the outputs asked for */
-    size_t total;
+    size_t outputs; /* dense float rows of the outputs asked for: in the workspace, or in pinned memory */
+    bool is_near;   /* the latter */
+    size_t total, host_total;
 } layout;
 
 static bool reserve(size_t *total, size_t *offset, int64_t count, size_t size) {
@@ -92,11 +94,15 @@ static tern_status lay_out(const tern_cuda_compiled *c, const tern_cuda_bucket *
                reserve(&l->total, slot_offsets != NULL ? &slot_offsets[s] : &ignored, (int64_t)(bytes / sizeof(float)),
                        tern__cuda_element_bytes(c->type));
     }
-    l->outputs = l->total;
+    size_t output_bytes = 0;
     for (size_t o = 0; o < n_outputs && fits; o++) {
         const tern_value_info *info = tern__value(c->program, c->program->outputs[outputs[o].output].value);
-        fits = reserve(&l->total, &ignored, bucket->rows[info->space], (size_t)info->width * sizeof(float));
+        fits = reserve(&output_bytes, &ignored, bucket->rows[info->space], (size_t)info->width * sizeof(float));
     }
+    l->is_near = output_bytes <= NEAR_BYTES;
+    l->outputs = l->is_near ? l->integers_bytes : l->total;
+    l->host_total = l->integers_bytes + (l->is_near ? output_bytes : 0);
+    fits = fits && (l->is_near || tern__size_add(l->total, output_bytes, &l->total));
     if (fits) return TERN_OK;
     return TERN_FAIL(err, TERN_E_MEMORY, "%s: a batch of %lld rows needs more than any memory", c->device->name,
                      (long long)bucket->rows[TERN_SPACE_TOKENS]);
@@ -116,7 +122,7 @@ tern_status tern__cuda_workspace_bytes(const void *compiled, const tern_batch *b
 /* ---- Graphs ---- */
 
 static void drop_graph(tern_cuda_compiled *c, size_t g) {
-    cudaGraphExecDestroy(c->graphs[g].exec);
+    if (c->graphs[g].exec != NULL) cudaGraphExecDestroy(c->graphs[g].exec);
     free(c->graphs[g].outputs);
     c->graphs[g] = c->graphs[--c->n_graphs];
 }
@@ -164,11 +170,18 @@ static tern_status new_graph(tern_cuda_compiled *c, struct tern_cuda_graph **out
     return TERN_OK;
 }
 
-static tern_status capture(tern_cuda_compiled *c, const tern_cuda_launch *launch, cudaGraphExec_t *exec, tern_error *err) {
+static tern_status copy_integers(const tern_cuda_compiled *c, const layout *l, tern_error *err) {
+    TERN_CUDA_TRY(c->device, cudaMemcpyAsync(c->workspace, c->host, l->integers_bytes, cudaMemcpyHostToDevice, c->device->stream),
+                  "copying a batch", err);
+    return TERN_OK;
+}
+
+static tern_status capture(tern_cuda_compiled *c, const layout *l, const tern_cuda_launch *launch, cudaGraphExec_t *exec, tern_error *err) {
     const tern_cuda_device *device = c->device;
     cudaGraph_t graph = NULL;
     TERN_CUDA_TRY(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "capturing", err);
-    const tern_status status = tern__cuda_launch(launch, err);
+    tern_status status = copy_integers(c, l, err);
+    if (status == TERN_OK) status = tern__cuda_launch(launch, err);
     cudaError_t error = cudaStreamEndCapture(device->stream, &graph);
     if (status == TERN_OK && error == cudaSuccess) error = cudaGraphInstantiate(exec, graph, 0);
     if (graph != NULL) cudaGraphDestroy(graph);
@@ -187,13 +200,13 @@ static tern_status hold_workspace(tern_cuda_compiled *c, const layout *l, tern_e
         TERN_TRY(tern__cuda_alloc(c->device, &memory, l->total, "the activations of a batch", err));
         c->workspace = memory, c->workspace_bytes = l->total;
     }
-    if (l->integers_bytes > c->host_bytes) {
+    if (l->host_total > c->host_bytes) {
         drop_graphs(c);
         if (c->host != NULL) cudaFreeHost(c->host);
         c->host = NULL, c->host_bytes = 0;
         void *memory;
-        TERN_CUDA_TRY(c->device, cudaHostAlloc(&memory, l->integers_bytes, cudaHostAllocDefault), "pinning host memory", err);
-        c->host = memory, c->host_bytes = l->integers_bytes;
+        TERN_CUDA_TRY(c->device, cudaHostAlloc(&memory, l->host_total, cudaHostAllocDefault), "pinning host memory", err);
+        c->host = memory, c->host_bytes = l->host_total;
     }
     return TERN_OK;
 }
@@ -234,25 +247,57 @@ static void mark_needed(tern_cuda_compiled *c, const tern_run_output *outputs, s
     tern__program_mark_needed(c->program, c->wanted, n_wanted, c->needed);
 }
 
-/* The bucket's graph, made now when it is new. */
-static tern_status prepare_graph(tern_cuda_compiled *c, const tern_cuda_bucket *bucket, const layout *l, const tern_run_output *outputs,
-                                 size_t n_outputs, struct tern_cuda_graph **out, tern_error *err) {
-    *out = find_graph(c, bucket, outputs, n_outputs);
-    if (*out != NULL) return TERN_OK;
-    mark_needed(c, outputs, n_outputs);
+static tern_cuda_launch launch_of(tern_cuda_compiled *c, const tern_cuda_bucket *bucket, const layout *l, const tern_run_output *outputs,
+                                  size_t n_outputs) {
     tern_cuda_launch launch = {.compiled = c,
                                .bucket = bucket,
                                .row_start = (const int32_t *)(void *)(c->workspace + l->row_start),
                                .picks = (const int32_t *)(void *)(c->workspace + l->picks),
                                .outputs = outputs,
                                .n_outputs = n_outputs,
-                               .output_data = (float *)(void *)(c->workspace + l->outputs)};
+                               .output_data = (float *)(void *)((l->is_near ? c->host : c->workspace) + l->outputs)};
     for (int i = 0; i < 2; i++) launch.tiles[i] = (const tern_cuda_tile *)(void *)(c->workspace + l->tiles[i]);
     for (int i = 0; i < TERN_N_INPUTS; i++) launch.inputs[i] = (const int32_t *)(void *)(c->workspace + l->inputs[i]);
-    TERN_TRY(tern__cuda_choose_products(&launch, err));
-    TERN_TRY(new_graph(c, out, bucket, outputs, n_outputs, err));
-    const tern_status status = capture(c, &launch, &(*out)->exec, err);
+    return launch;
+}
+
+/* The bucket's graph, made now when it is new. */
+static tern_status prepare_graph(tern_cuda_compiled *c, const layout *l, const tern_cuda_launch *launch, struct tern_cuda_graph **out,
+                                 tern_error *err) {
+    *out = find_graph(c, launch->bucket, launch->outputs, launch->n_outputs);
+    if (*out != NULL) return TERN_OK;
+    mark_needed(c, launch->outputs, launch->n_outputs);
+    TERN_TRY(tern__cuda_choose_products(launch, err));
+    TERN_TRY(new_graph(c, out, launch->bucket, launch->outputs, launch->n_outputs, err));
+    const tern_status status = capture(c, l, launch, &(*out)->exec, err);
     if (status != TERN_OK) drop_graph(c, c->n_graphs - 1);
+    return status;
+}
+
+/* Without a graph, each node timed. */
+static tern_status run_timed(tern_cuda_compiled *c, const layout *l, const tern_cuda_launch *launch, int64_t *node_ns, tern_error *err) {
+    const int32_t n_nodes = c->program->n_nodes;
+    tern_cuda_launch timed = *launch;
+    mark_needed(c, launch->outputs, launch->n_outputs);
+    TERN_TRY(tern__cuda_choose_products(launch, err));
+    TERN_TRY(copy_integers(c, l, err));
+    timed.events = tern__alloc_zero((size_t)n_nodes + 1, sizeof *timed.events);
+    if (timed.events == NULL) return TERN_FAIL_MEMORY(err, ((size_t)n_nodes + 1) * sizeof *timed.events);
+    tern_status status = tern__cuda_launch(&timed, err);
+    const cudaError_t error = cudaStreamSynchronize(c->device->stream);
+    if (status == TERN_OK && error != cudaSuccess) status = tern__cuda_fail(c->device, error, "timing a batch", err);
+    cudaEvent_t before = timed.events[n_nodes];
+    for (int32_t n = 0; n < n_nodes && status == TERN_OK; n++) {
+        float milliseconds = 0;
+        if (c->needed[n] && c->steps[n].is_folded) node_ns[n] = -1;
+        if (timed.events[n] == NULL) continue;
+        cudaEventElapsedTime(&milliseconds, before, timed.events[n]);
+        node_ns[n] = (int64_t)((double)milliseconds * 1e6);
+        before = timed.events[n];
+    }
+    for (int32_t n = 0; n <= n_nodes; n++)
+        if (timed.events[n] != NULL) cudaEventDestroy(timed.events[n]);
+    free(timed.events);
     return status;
 }
 
@@ -260,19 +305,21 @@ static int64_t rows_in(const tern_batch *batch, tern_space space) {
     return space == TERN_SPACE_TOKENS ? batch->n_tokens : space == TERN_SPACE_PICKS ? batch->n_picks : batch->n_sequences;
 }
 
-static tern_status fetch_outputs(const tern_cuda_compiled *c, const tern_cuda_bucket *bucket, const layout *l, const tern_batch *batch,
-                                 const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
-    const unsigned char *from = c->workspace + l->outputs;
-    for (size_t o = 0; o < n_outputs; o++) {
-        const tern_value_info *info = tern__value(c->program, c->program->outputs[outputs[o].output].value);
-        const size_t row_bytes = (size_t)info->width * sizeof(float);
-        TERN_CUDA_TRY(c->device,
-                      cudaMemcpyAsync(outputs[o].data, from, (size_t)rows_in(batch, info->space) * row_bytes, cudaMemcpyDeviceToHost,
-                                      c->device->stream),
-                      "copying results", err);
-        from += tern__align_up((size_t)bucket->rows[info->space] * row_bytes, 256);
+static tern_status fetch_outputs(const tern_cuda_launch *launch, const layout *l, const tern_batch *batch, tern_error *err) {
+    const tern_cuda_compiled *c = launch->compiled;
+    if (l->is_near) TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->stream), "running a batch", err);
+    const unsigned char *from = (const unsigned char *)launch->output_data;
+    for (size_t o = 0; o < launch->n_outputs; o++) {
+        const tern_run_output *output = &launch->outputs[o];
+        const tern_value_info *info = tern__value(c->program, c->program->outputs[output->output].value);
+        const size_t row_bytes = (size_t)info->width * sizeof(float), bytes = (size_t)rows_in(batch, info->space) * row_bytes;
+        if (l->is_near) memcpy(output->data, from, bytes);
+        else
+            TERN_CUDA_TRY(c->device, cudaMemcpyAsync(output->data, from, bytes, cudaMemcpyDeviceToHost, c->device->stream),
+                          "copying results", err);
+        from += tern__align_up((size_t)launch->bucket->rows[info->space] * row_bytes, 256);
     }
-    TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->stream), "running a batch", err);
+    if (!l->is_near) TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->stream), "running a batch", err);
     return TERN_OK;
 }
 
@@ -285,11 +332,14 @@ tern_status tern__cuda_run(void *compiled, const tern_batch *batch, const tern_r
     TERN_TRY(bucket_of(&bucket, c, batch, err));
     TERN_TRY(lay_out(c, &bucket, outputs, n_outputs, &l, c->slot_offsets, err));
     TERN_TRY(hold_workspace(c, &l, err));
-    TERN_TRY(prepare_graph(c, &bucket, &l, outputs, n_outputs, &graph, err));
+    const tern_cuda_launch launch = launch_of(c, &bucket, &l, outputs, n_outputs);
     fill_integers(c, &bucket, &l, batch);
-    graph->last_run = ++c->n_runs;
-    TERN_CUDA_TRY(c->device, cudaMemcpyAsync(c->workspace, c->host, l.integers_bytes, cudaMemcpyHostToDevice, c->device->stream),
-                  "copying a batch", err);
-    TERN_CUDA_TRY(c->device, cudaGraphLaunch(graph->exec, c->device->stream), "running a batch", err);
-    return fetch_outputs(c, &bucket, &l, batch, outputs, n_outputs, err);
+    if (batch->node_ns != NULL) {
+        TERN_TRY(run_timed(c, &l, &launch, batch->node_ns, err));
+    } else {
+        TERN_TRY(prepare_graph(c, &l, &launch, &graph, err));
+        graph->last_run = ++c->n_runs;
+        TERN_CUDA_TRY(c->device, cudaGraphLaunch(graph->exec, c->device->stream), "running a batch", err);
+    }
+    return fetch_outputs(&launch, &l, batch, err);
 }

@@ -140,6 +140,17 @@ tern_status tern__normalizer_read(tern_normalizer *out, const json_t *json, cons
     return read_normalizer(out, json, (tern_json_place){.file = file, .part = "normalizer", .type = ""}, 0, err);
 }
 
+tern_status tern__normalizer_lower_first(tern_normalizer *normalizer, tern_error *err) {
+    for (size_t i = 0; i < normalizer->n_stages; i++)
+        if (normalizer->stages[i].map == tern__map_lowercase) return TERN_OK;
+    if (!tern__grow(&normalizer->stages, &normalizer->capacity, normalizer->n_stages + 1, sizeof *normalizer->stages))
+        return TERN_FAIL_MEMORY(err, (normalizer->n_stages + 1) * sizeof *normalizer->stages);
+    memmove(normalizer->stages + 1, normalizer->stages, normalizer->n_stages++ * sizeof *normalizer->stages);
+    normalizer->stages[0] = (tern_normalizer_stage){0};
+    tern__normalizer_stage_set_map(&normalizer->stages[0], tern__map_lowercase);
+    return TERN_OK;
+}
+
 /* The stages read and write `out` and `spare` in turn; *last is what the last one that changed anything wrote. */
 static tern_status run_stages(const tern_normalized **last, tern_normalized *out, tern_normalized *spare, const tern_normalizer *normalizer,
                               tern_error *err) {

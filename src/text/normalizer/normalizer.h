@@ -21,6 +21,9 @@ typedef struct tern_normalizer {
 /* `json` may be null or absent: none. `out` is left to be freed whether it succeeds or not. */
 tern_status tern__normalizer_read(tern_normalizer *out, const json_t *json, const char *file, tern_error *err);
 
+/* Lowercase before all others, unless it is one of them. */
+tern_status tern__normalizer_lower_first(tern_normalizer *normalizer, tern_error *err);
+
 void tern__normalizer_free(tern_normalizer *normalizer);
 
 /* Normalize `text`, which is well-formed UTF-8 of at most INT32_MAX bytes and starts at code point `first` of the whole text. out->bytes

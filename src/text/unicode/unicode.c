@@ -64,6 +64,19 @@ size_t tern__utf8_count(const unsigned char *text, size_t n_bytes) {
     return count;
 }
 
+void tern__utf8_find(size_t *first, size_t *last, const unsigned char *text, size_t n_bytes, uint32_t start, uint32_t end) {
+    size_t at = 0;
+    *first = n_bytes;
+    for (uint32_t c = 0; at < n_bytes; c++) {
+        if (c == start) *first = at;
+        if (c == end) break;
+        at++;
+        while (at < n_bytes && tern__utf8_is_continuation(text[at])) at++;
+    }
+    if (*first > at) *first = at;
+    *last = at;
+}
+
 size_t tern__utf8_encode(unsigned char *out, uint32_t c) {
     if (c < 0x80) return out[0] = (unsigned char)c, 1;
     if (c < 0x800) {

@@ -19,6 +19,8 @@ size_t tern__utf8_valid_prefix(const unsigned char *text, size_t n_bytes);
 size_t tern__ascii_prefix(const unsigned char *text, size_t n_bytes);
 /* Code points of well-formed text. */
 size_t tern__utf8_count(const unsigned char *text, size_t n_bytes);
+/* Code points [start, end) of well-formed text, as far as they are there: bytes [*first, *last). */
+void tern__utf8_find(size_t *first, size_t *last, const unsigned char *text, size_t n_bytes, uint32_t start, uint32_t end);
 /* Writes 1 to 4 bytes and returns how many. */
 size_t tern__utf8_encode(unsigned char *out, uint32_t code_point);
 

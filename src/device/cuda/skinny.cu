@@ -1,0 +1,113 @@
+/* skinny.cu - y = activation(x transpose(weight) + bias) + residual for up to 64 rows, where reading the weights is the work: float16 and
+ * bfloat16 on the tensor cores' 16 x 8 x 16 product.
+ *
+ * A block has 8 or 16 outputs of all rows, and its warps take turns along k; operands go from memory straight to registers, 16 bytes a
+ * lane, which may be since the order along k within a step is the same for both. Warps' sums are added in order, so a row has the same
+ * bits whatever the other rows are.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "device/cuda/activations.cuh"
+#include "device/cuda/mma.cuh"
+
+#define WARPS    8
+#define THREADS  (WARPS * 32)
+#define STEP     32 /* of k, at a time */
+#define MAX_ROWS 64
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+
+/* M: of 16 rows, N: of 8 outputs, AHEAD: steps whose weights are loaded in advance. */
+template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__ void multiply(const tern_cuda_product &p, float *parts) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = lane / 4, quad = lane % 4;
+    const int first = blockIdx.x * 8 * N, n_steps = p.k / STEP;
+    const T *weights[N];
+#pragma unroll
+    for (int j = 0; j < N; j++) weights[j] = (const T *)p.weight.data + (int64_t)min(first + 8 * j + row, p.n - 1) * p.weight.ld + 8 * quad;
+    uint4 w[AHEAD][N];
+#pragma unroll
+    for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            if (warp + a * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (warp + a * WARPS) * STEP);
+    for (int step = warp + AHEAD * WARPS; step < n_steps; step += WARPS)
+#pragma unroll
+        for (int j = 0; j < N; j++) prefetch(weights[j] + step * STEP);
+    const T *x[2 * M];
+    bool valid[2 * M];
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        valid[i] = 8 * i + row < p.m;
+        x[i] = (const T *)p.x.data + (valid[i] ? 8 * i + row : 0) * p.x.ld + 8 * quad;
+    }
+    float y[M][N][4] = {};
+    for (int base = warp; base < n_steps; base += AHEAD * WARPS)
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            const int step = base + a * WARPS;
+            if (step >= n_steps) break;
+            uint4 r[2 * M];
+#pragma unroll
+            for (int i = 0; i < 2 * M; i++) r[i] = load_16(x[i] + step * STEP, valid[i]);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+#pragma unroll
+                for (int i = 0; i < M; i++) {
+                    const uint32_t low[4] = {r[2 * i].x, r[2 * i + 1].x, r[2 * i].y, r[2 * i + 1].y};
+                    const uint32_t high[4] = {r[2 * i].z, r[2 * i + 1].z, r[2 * i].w, r[2 * i + 1].w};
+                    mma(y[i][j], low, w[a][j].x, w[a][j].y, T());
+                    mma(y[i][j], high, w[a][j].z, w[a][j].w, T());
+                }
+                if (step + AHEAD * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (step + AHEAD * WARPS) * STEP);
+            }
+        }
+    float *part = parts + warp * (16 * M * 8 * N);
+#pragma unroll
+    for (int i = 0; i < M; i++)
+#pragma unroll
+        for (int j = 0; j < N; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                float *to = part + (16 * i + 8 * h + row) * (8 * N) + 8 * j + 2 * quad;
+                *(float2 *)to = make_float2(y[i][j][2 * h], y[i][j][2 * h + 1]);
+            }
+}
+
+#endif
+
+template <typename T, int M, int N, int AHEAD> static __global__ void __launch_bounds__(THREADS) skinny_kernel(const tern_cuda_product p) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    __shared__ __align__(16) float parts[WARPS * 16 * M * 8 * N];
+    multiply<T, M, N, AHEAD>(p, parts);
+    __syncthreads();
+    for (int i = threadIdx.x; i < 16 * M * 8 * N; i += THREADS) {
+        const int row = i / (8 * N), column = blockIdx.x * 8 * N + i % (8 * N);
+        if (row >= p.m || column >= p.n) continue;
+        float sum = p.bias != NULL ? to_float(((const T *)p.bias)[column]) : 0.0f;
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) sum += parts[w * (16 * M * 8 * N) + i];
+        if (p.activation != TERN_OP_INPUT) sum = apply(p.activation, sum, 0.0f);
+        if (p.residual.data != NULL) sum += to_float(((const T *)p.residual.data)[row * p.residual.ld + column]);
+        ((T *)p.y.data)[row * p.y.ld + column] = from_float<T>(sum);
+    }
+#endif
+}
+
+template <typename T, int M, int N, int AHEAD> static cudaError_t launch(cudaStream_t stream, const tern_cuda_product *p) {
+    return launch_kernel(stream, skinny_kernel<T, M, N, AHEAD>, (unsigned)((p->n + 8 * N - 1) / (8 * N)), THREADS, 0, *p);
+}
+
+template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_product *p) {
+    const bool is_wide = p->n > 1024; /* enough blocks for all multiprocessors with 16 outputs each */
+    if (p->m <= 16) return is_wide ? launch<T, 1, 2, 4>(stream, p) : launch<T, 1, 1, 6>(stream, p);
+    if (p->m <= 32) return is_wide ? launch<T, 2, 2, 4>(stream, p) : launch<T, 2, 1, 6>(stream, p);
+    return is_wide ? launch<T, 4, 2, 3>(stream, p) : launch<T, 4, 1, 6>(stream, p);
+}
+
+bool tern__cuda_skinny_takes(const tern_cuda_product *p, int capability) {
+    return p->type != TERN_CUDA_F32 && capability >= 80 && p->m <= MAX_ROWS && p->k % STEP == 0 &&
+           is_aligned_16(p->x.data, p->x.ld, p->type) && is_aligned_16(p->weight.data, p->weight.ld, p->type);
+}
+
+cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *p) {
+    return p->type == TERN_CUDA_F16 ? launch_type<f16>(stream, p) : launch_type<bf16>(stream, p);
+}

@@ -1,0 +1,124 @@
+/* cublaslt.cpp - as much of cuBLASLt as the device calls, on the host: products in order, summed in float32. One algorithm.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cstring>
+#include <cublasLt.h>
+
+#include "device/cuda/elements.cuh"
+
+namespace {
+
+struct operation {
+    cublasComputeType_t compute;
+    cublasLtEpilogue_t epilogue;
+    int transposes_a;
+    const void *bias;
+};
+struct matrix {
+    cudaDataType_t type;
+    uint64_t rows, columns;
+    int64_t ld;
+};
+
+float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
+    const size_t i = row + column * (size_t)m.ld;
+    return m.type == CUDA_R_32F   ? ((const float *)data)[i]
+           : m.type == CUDA_R_16F ? to_float(((const f16 *)data)[i])
+                                  : to_float(((const bf16 *)data)[i]);
+}
+void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value) {
+    const size_t i = row + column * (size_t)m.ld;
+    if (m.type == CUDA_R_32F) ((float *)data)[i] = value;
+    else if (m.type == CUDA_R_16F) ((f16 *)data)[i] = from_float<f16>(value);
+    else ((bf16 *)data)[i] = from_float<bf16>(value);
+}
+
+bool has(const operation &o, cublasLtEpilogue_t epilogue) { return (o.epilogue & epilogue) == epilogue; }
+
+float finish(const operation &o, float value) {
+    if (has(o, CUBLASLT_EPILOGUE_GELU)) return 0.5f * value * (1 + tanhf(0.7978845608f * (value + 0.044715f * value * value * value)));
+    return has(o, CUBLASLT_EPILOGUE_RELU) && value < 0 ? 0 : value;
+}
+
+} // namespace
+
+extern "C" {
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
+    *handle = (cublasLtHandle_t) new int(0);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+    delete (int *)handle;
+    return CUBLAS_STATUS_SUCCESS;
+}
+size_t cublasLtGetVersion(void) { return 0; }
+const char *cublasLtGetStatusString(cublasStatus_t) { return "a status of the host's cuBLASLt"; }
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute, cudaDataType_t) {
+    *out = (cublasLtMatmulDesc_t) new operation{compute, CUBLASLT_EPILOGUE_DEFAULT, CUBLAS_OP_N, nullptr};
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+    delete (operation *)desc;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value,
+                                              size_t bytes) {
+    operation *o = (operation *)desc;
+    if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) memcpy(&o->transposes_a, value, bytes);
+    else if (attribute == CUBLASLT_MATMUL_DESC_EPILOGUE) memcpy(&o->epilogue, value, bytes);
+    else if (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER) memcpy(&o->bias, value, bytes);
+    else return CUBLAS_STATUS_NOT_SUPPORTED;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type, uint64_t rows, uint64_t columns, int64_t ld) {
+    *out = (cublasLtMatrixLayout_t) new matrix{type, rows, columns, ld};
+    return (uint64_t)ld >= rows ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+    delete (matrix *)layout;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *out) {
+    *out = (cublasLtMatmulPreference_t) new int(0);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+    delete (int *)preference;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *,
+                                                    size_t) {
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+                                              cublasLtMatmulHeuristicResult_t *results, int *n) {
+    memset(results, 0, sizeof *results);
+    *n = 1;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *, const void *a, cublasLtMatrixLayout_t a_layout,
+                              const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
+                              cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *,
+                              void *, size_t, cudaStream_t stream) {
+    const operation o = *(const operation *)desc;
+    const matrix ma = *(const matrix *)a_layout, mb = *(const matrix *)b_layout, mc = *(const matrix *)c_layout,
+                 md = *(const matrix *)d_layout;
+    const float scale = *(const float *)beta;
+    if (o.transposes_a != CUBLAS_OP_T || ma.rows != mb.rows || ma.columns != md.rows || mb.columns != md.columns)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    const cudaError_t error = host_submit(stream, [=] {
+        for (uint64_t column = 0; column < md.columns; column++)
+            for (uint64_t row = 0; row < md.rows; row++) {
+                float sum = 0;
+                for (uint64_t k = 0; k < ma.rows; k++) sum += at(ma, a, k, row) * at(mb, b, k, column);
+                if (scale != 0) sum += scale * at(mc, c, row, column);
+                if (has(o, CUBLASLT_EPILOGUE_BIAS)) sum += at(matrix{md.type, md.rows, 1, (int64_t)md.rows}, o.bias, row, 0);
+                put(md, d, row, column, finish(o, sum));
+            }
+    });
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+}

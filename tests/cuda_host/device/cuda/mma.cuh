@@ -1,0 +1,64 @@
+/* mma.cuh - what a warp does together on the tensor cores, on the host. In place of src/device/cuda/mma.cuh; the layouts are those of the
+ * PTX ISA's "mma.m16n8k16" and "ldmatrix".
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERN_TESTS_CUDA_HOST_MMA_CUH
+#define TERN_TESTS_CUDA_HOST_MMA_CUH
+
+#include <cstring>
+
+#include "device/cuda/elements.cuh"
+
+static inline unsigned host_lane() { return threadIdx.x % 32; }
+
+template <typename T> static inline float half_of(uint32_t pair, int which) {
+    T elements[2];
+    memcpy((void *)elements, &pair, sizeof pair);
+    return to_float(elements[which]);
+}
+
+template <typename T> static inline void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, T) {
+    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    uint32_t all[32][6];
+    const unsigned char *values = host_exchange(mine, sizeof mine);
+    for (int l = 0; l < 32; l++) memcpy(all[l], values + l * HOST_EXCHANGE_BYTES, sizeof mine);
+    for (int i = 0; i < 4; i++) {
+        const unsigned row = host_lane() / 4 + 8 * (i / 2), column = 2 * (host_lane() % 4) + i % 2;
+        for (unsigned k = 0; k < 16; k++)
+            c[i] += half_of<T>(all[row % 8 * 4 + k % 8 / 2][row / 8 + 2 * (k / 8)], k % 2) *
+                    half_of<T>(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
+    }
+}
+
+static inline void load_matrices_of(uint32_t *r, const void *row, bool transposed) {
+    const uint16_t *rows[32];
+    const unsigned char *values = host_exchange(&row, sizeof row);
+    for (int l = 0; l < 32; l++) memcpy(&rows[l], values + l * HOST_EXCHANGE_BYTES, sizeof rows[l]);
+    const unsigned major = host_lane() / 4, minor = 2 * (host_lane() % 4);
+    for (unsigned m = 0; m < 4; m++) {
+        const uint32_t low = transposed ? rows[8 * m + minor][major] : rows[8 * m + major][minor];
+        const uint32_t high = transposed ? rows[8 * m + minor + 1][major] : rows[8 * m + major][minor + 1];
+        r[m] = low | high << 16;
+    }
+}
+static inline void load_matrices(uint32_t *r, const void *row) { load_matrices_of(r, row, false); }
+static inline void load_matrices_transposed(uint32_t *r, const void *row) { load_matrices_of(r, row, true); }
+
+static inline void copy_16(void *to, const void *from, bool valid) {
+    if (valid) memcpy(to, from, 16);
+    else memset(to, 0, 16);
+}
+static inline void copy_commit() {}
+template <int LEFT> static inline void copy_wait() {}
+
+static inline uint4 load_16(const void *from, bool valid) { return valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0); }
+static inline uint4 load_weight(const void *from) { return *(const uint4 *)from; }
+static inline void prefetch(const void *) {}
+
+template <typename T> static inline uint32_t pack(float low, float high, T) {
+    const T elements[2] = {from_float<T>(low), from_float<T>(high)};
+    uint32_t pair;
+    memcpy(&pair, elements, sizeof pair);
+    return pair;
+}
+
+#endif

@@ -1,0 +1,280 @@
+/* unit_cuda_host.c - the CUDA device over the host's runtime (runtime.cpp): what it says when there is no GPU, that a batch's bits do not
+ * depend on its company, that buckets share graphs, and that every call of CUDA may fail without loss.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <dlfcn.h>
+
+#include "device/device.h"
+#include "host.h"
+
+enum { WIDTH = 64, HEADS = 2, VOCABULARY = 50, POSITIONS = 120, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */ };
+
+static const tern_device_record *record;
+static host_state *host, whole;
+
+static int find_device(void **state) {
+    (void)state;
+    const char *unit;
+    tern_error err;
+    if (setenv("TERN_PLUGIN_PATH", TERN_TEST_CUDA_HOST, 1) != 0) return -1;
+    if (tern__device_find(&record, &unit, "cuda", &err) != TERN_OK) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    void *library = dlopen(TERN_TEST_CUDA_HOST "/libtern_cuda" TERN_TEST_PLUGIN_SUFFIX, RTLD_NOW);
+    tern_cuda_host_function *function;
+    if (library == NULL) return -1;
+    *(void **)&function = dlsym(library, "tern_cuda_host");
+    if (function == NULL) return -1;
+    host = function();
+    whole = *host;
+    return 0;
+}
+
+static int make_whole(void **state) {
+    (void)state;
+    *host = whole;
+    return 0;
+}
+
+static void *open_device(void) {
+    void *device;
+    tern_error err;
+    if (record->open(&device, &(tern_device_options){0}, &err) != TERN_OK) fail_msg("%s", err.message);
+    return device;
+}
+
+static void expect_closed(const tern_device_options *options, tern_status code, const char *part) {
+    void *device;
+    tern_error err;
+    assert_int_equal(record->open(&device, options, &err), code);
+    assert_null(device);
+    if (strstr(err.message, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
+    assert_int_equal(host->used, 0);
+}
+
+/* ---- Absence ---- */
+
+static void expect_absent(const char *part) {
+    tern_device_info info = {0};
+    assert_int_equal(record->probe(&info, 1), 1);
+    assert_false(info.is_present);
+    if (strstr(info.reason, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", info.reason, part);
+    expect_closed(&(tern_device_options){0}, TERN_E_DEVICE, part);
+}
+
+static void test_absence(void **state) {
+    (void)state;
+    host->driver = 0;
+    expect_absent("no NVIDIA driver is installed");
+    host->driver = 11040;
+    expect_absent("for CUDA 11.4");
+    host->driver = whole.driver, host->n_devices = 0;
+    expect_absent("there is no NVIDIA GPU");
+    host->n_devices = 1, host->capability = 70;
+    expect_absent("compute capability 7.0");
+}
+
+static void test_units(void **state) {
+    (void)state;
+    tern_device_info infos[3] = {0};
+    void *device;
+    host->n_devices = 2;
+    assert_int_equal(record->probe(infos, 3), 2);
+    assert_string_equal(infos[1].name, "cuda:1");
+    assert_string_equal(infos[1].isa, "sm_90");
+    assert_int_equal(record->open(&device, &(tern_device_options){.unit = "1"}, NULL), TERN_OK);
+    assert_string_equal(record->properties(device).name, "cuda:1");
+    record->close(device);
+    static const char *const others[] = {"2", "-1", "x", "", "0x1"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        expect_closed(&(tern_device_options){.unit = others[i]}, TERN_E_DEVICE, "cuda:1");
+    expect_closed(&(tern_device_options){.threads = 2}, TERN_E_ARGUMENT, "threads");
+    expect_closed(&(tern_device_options){.isa = "avx2"}, TERN_E_ARGUMENT, "ISA");
+}
+
+/* ---- A small transformer ---- */
+
+static float random_unit(void) {
+    static uint32_t state = 7;
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / (float)(1 << 23) - 1.0f;
+}
+
+static tern_program *build(void) {
+    tern_program *p;
+    tern_error err;
+    assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
+    tern_value x = tern__add(p, tern__embedding(p, tern__input(p, TERN_INPUT_IDS), VOCABULARY, WIDTH, "words"),
+                             tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), POSITIONS, WIDTH, "positions"));
+    x = tern__layer_norm(p, x, 1e-5f, "norm");
+    const tern_value q = tern__linear(p, x, WIDTH, "q"), k = tern__linear(p, x, WIDTH, "k"), v = tern__linear(p, x, WIDTH, "v");
+    const tern_value a = tern__attention(p, q, k, v, HEADS, 0.2f);
+    x = tern__layer_norm(p, tern__add(p, tern__linear(p, a, WIDTH, "o"), x), 1e-5f, "norm.a");
+    const tern_value wide = tern__activation(p, tern__linear(p, x, 2 * WIDTH, "up"), TERN_OP_GELU);
+    x = tern__layer_norm(p, tern__add(p, tern__linear(p, wide, WIDTH, "down"), x), 1e-5f, "norm.f");
+    tern__output(p, x, "last");
+    tern__output(p, tern__pool(p, x, TERN_POOL_MEAN), "mean");
+    if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
+    for (int32_t w = 0; w < p->n_weights; w++) {
+        const size_t n = (size_t)p->weights[w].shape[0] * (p->weights[w].rank == 2 ? (size_t)p->weights[w].shape[1] : 1);
+        float *data = malloc(n * sizeof *data);
+        assert_non_null(data);
+        for (size_t i = 0; i < n; i++) data[i] = random_unit() * (p->weights[w].rank == 2 ? 0.4f : 1.0f);
+        p->weights[w].data = data;
+        p->weights[w].dtype = TERN_DTYPE_F32;
+    }
+    assert_int_equal(tern__program_fuse(p, record->supports, NULL, NULL), TERN_OK);
+    return p;
+}
+
+static void free_program(tern_program *p) {
+    for (int32_t w = 0; w < p->n_weights; w++) free((void *)(uintptr_t)p->weights[w].data);
+    tern__program_free(p);
+}
+
+/* Sequences first ... end - 1 of lengths 1, 4, 7 ..., their means to out [end - first][WIDTH]. */
+static tern_status run_sequences(void *compiled, int first, int end, float *out, tern_error *err) {
+    int32_t ids[POSITIONS * 4], positions[POSITIONS * 4];
+    int64_t row_start[16] = {0};
+    int n = 0;
+    for (int s = first; s < end; s++) {
+        for (int i = 0; i < 1 + 3 * s; i++, n++) ids[n] = (5 * s + 3 * i) % VOCABULARY, positions[n] = i;
+        row_start[s - first + 1] = n;
+    }
+    const tern_batch batch = {.n_sequences = end - first,
+                              .n_tokens = n,
+                              .row_start = row_start,
+                              .inputs = {[TERN_INPUT_IDS] = ids, [TERN_INPUT_POSITION_IDS] = positions}};
+    return record->run(compiled, &batch, &(tern_run_output){.output = 1, .data = out}, 1, err);
+}
+
+static void *compile(void *device, const tern_program *p, const char *dtype) {
+    void *compiled;
+    tern_error err;
+    if (record->compile(&compiled, device, p, dtype, &err) != TERN_OK) fail_msg("%s", err.message);
+    return compiled;
+}
+
+static void test_dtypes(void **state) {
+    (void)state;
+    tern_program *p = build();
+    void *device = open_device(), *compiled;
+    tern_error err;
+    assert_int_equal(record->compile(&compiled, device, p, "float64", &err), TERN_E_DTYPE);
+    assert_non_null(strstr(err.message, "bfloat16"));
+    record->close(device);
+    host->capability = 75;
+    device = open_device();
+    assert_int_equal(record->compile(&compiled, device, p, "bfloat16", &err), TERN_E_DTYPE);
+    assert_non_null(strstr(err.message, "sm_75"));
+    record->release(compile(device, p, "float16"));
+    record->close(device);
+    free_program(p);
+    assert_int_equal(host->used, 0);
+}
+
+/* Sequences of 1 to 31 tokens, alone and together: the same bits whatever the bucket, since all products here have one kernel. */
+static void test_same_bits(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"float32", "float16", "bfloat16"};
+    enum { N = 11 };
+    float alone[N][WIDTH], together[N][WIDTH];
+    tern_program *p = build();
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        void *device = open_device(), *compiled = compile(device, p, dtypes[d]);
+        for (int s = 0; s < N; s++) assert_int_equal(run_sequences(compiled, s, s + 1, alone[s], NULL), TERN_OK);
+        /* 64 rows at most, the few that a kernel of our own takes */
+        for (int s = 0; s < N; s += s < 4 ? 4 : 2)
+            assert_int_equal(run_sequences(compiled, s, s < 4 ? s + 4 : s + 2 < N ? s + 2 : N, together[s], NULL), TERN_OK);
+        for (int s = 0; s < N; s++)
+            if (memcmp(alone[s], together[s], sizeof alone[s]) != 0) fail_msg("%s: sequence %d", dtypes[d], s);
+        record->release(compiled);
+        record->close(device);
+    }
+    free_program(p);
+}
+
+static void test_graphs(void **state) {
+    (void)state;
+    float out[16 * WIDTH], again[16 * WIDTH];
+    tern_program *p = build();
+    void *device = open_device(), *compiled = compile(device, p, "bfloat16");
+    assert_int_equal(run_sequences(compiled, 2, 3, out, NULL), TERN_OK); /* 7 tokens */
+    const long n_graphs = host->n_graphs;
+    assert_int_equal(run_sequences(compiled, 1, 2, again, NULL), TERN_OK); /* 4, of the same bucket */
+    assert_int_equal(host->n_graphs, n_graphs);
+    assert_memory_not_equal(out, again, WIDTH * sizeof(float));
+    assert_int_equal(run_sequences(compiled, 3, 4, again, NULL), TERN_OK); /* 10: more memory, so the first goes too */
+    assert_int_equal(run_sequences(compiled, 2, 3, again, NULL), TERN_OK);
+    assert_memory_equal(out, again, WIDTH * sizeof(float));
+    record->release(compiled);
+    assert_int_equal(host->n_graphs, 0);
+    record->close(device);
+    free_program(p);
+    assert_int_equal(host->used, 0);
+}
+
+/* Each call of CUDA fails in turn, from opening to the second run; then all of it works. */
+static void test_faults(void **state) {
+    (void)state;
+    float expected[4 * WIDTH], out[4 * WIDTH];
+    tern_program *p = build();
+    void *device = open_device(), *compiled = compile(device, p, "bfloat16");
+    assert_int_equal(run_sequences(compiled, 0, 4, expected, NULL), TERN_OK);
+    record->release(compiled);
+    record->close(device);
+    bool failed = true;
+    for (long call = 0; failed; call++) {
+        tern_error err = {.code = TERN_OK};
+        host->fail_at = host->n_calls + call;
+        host->fail_with = OUT_OF_MEMORY;
+        failed = record->open(&device, &(tern_device_options){0}, &err) != TERN_OK;
+        if (!failed) {
+            failed = record->compile(&compiled, device, p, "bfloat16", &err) != TERN_OK;
+            if (!failed) {
+                failed = run_sequences(compiled, 0, 4, out, &err) != TERN_OK;
+                host->fail_at = -1;
+                assert_int_equal(run_sequences(compiled, 0, 4, out, NULL), TERN_OK);
+                assert_memory_equal(out, expected, sizeof out);
+                record->release(compiled);
+            }
+            record->close(device);
+        }
+        if (failed && err.code != TERN_E_MEMORY && err.code != TERN_E_DEVICE) fail_msg("call %ld: %s", call, err.message);
+        if (host->used != 0 || host->n_graphs != 0)
+            fail_msg("call %ld: %zu bytes and %ld graphs are left", call, host->used, host->n_graphs);
+    }
+    free_program(p);
+}
+
+static void test_full(void **state) {
+    (void)state;
+    tern_program *p = build();
+    void *device = open_device(), *compiled;
+    tern_error err;
+    host->memory = host->used + 1000;
+    assert_int_equal(record->compile(&compiled, device, p, "float32", &err), TERN_E_MEMORY);
+    assert_null(compiled);
+    if (strstr(err.message, "MiB") == NULL || strstr(err.message, "free") == NULL) fail_msg("%s", err.message);
+    record->close(device);
+    free_program(p);
+    assert_int_equal(host->used, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_absence, make_whole), cmocka_unit_test_teardown(test_units, make_whole),
+        cmocka_unit_test_teardown(test_dtypes, make_whole),  cmocka_unit_test_teardown(test_same_bits, make_whole),
+        cmocka_unit_test_teardown(test_graphs, make_whole),  cmocka_unit_test_teardown(test_faults, make_whole),
+        cmocka_unit_test_teardown(test_full, make_whole),
+    };
+    return cmocka_run_group_tests_name("CUDA on the host", tests, find_device, NULL);
+}
