@@ -436,9 +436,9 @@ static void test_plan_without_head(void **state) {
     assert_int_equal(tern_model_plan_memory(model, 4, 40, &plan, NULL), TERN_OK);
     assert_true(plan.packed_bytes > 4 * 6 * 24 * 24 && plan.packed_bytes < 20000 * 24);
     assert_true(plan.workspace_bytes > 4 * 40 * 24 * 4 && plan.workspace_bytes < 4 * 40 * 20000);
-    int64_t ids[3] = {2, 5, 3};
+    int64_t input_ids[3] = {2, 5, 3};
     float *logits = malloc(3 * 20000 * sizeof *logits), hidden[3 * 24], again[3 * 24];
-    const tern_forward_inputs in = {.batch = 1, .tokens = 3, .input_ids = ids};
+    const tern_forward_inputs in = {.batch = 1, .tokens = 3, .input_ids = input_ids};
     tern_error err;
     assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"last_hidden_state", hidden}, 1, &err), TERN_OK);
     assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"logits", logits}, 1, &err), TERN_OK);
@@ -605,7 +605,8 @@ int main(void) {
         cmocka_unit_test(test_outputs_have_names_and_shapes),
         cmocka_unit_test(test_masked_rows_are_zeros_and_others_do_not_care),
         cmocka_unit_test(test_forward_checks_its_inputs),
-        cmocka_unit_test(test_plan_without_head), cmocka_unit_test(test_vectors_do_not_depend_on_the_budget),
+        cmocka_unit_test(test_plan_without_head),
+        cmocka_unit_test(test_vectors_do_not_depend_on_the_budget),
         cmocka_unit_test(test_embed_errors),
         cmocka_unit_test(test_one_model_from_many_threads),
         cmocka_unit_test(test_memory_plan_grows_with_the_batch),

@@ -362,9 +362,9 @@ static void test_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_no_copies),
-        cmocka_unit_test(test_copies_are_not_mapped), cmocka_unit_test(test_made),       cmocka_unit_test(test_dicts),
-        cmocka_unit_test(test_storages), cmocka_unit_test(test_expanded),  cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_no_copies),  cmocka_unit_test(test_copies_are_not_mapped),
+        cmocka_unit_test(test_made),     cmocka_unit_test(test_dicts),      cmocka_unit_test(test_storages),
+        cmocka_unit_test(test_expanded), cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests_name("torch files", tests, NULL, NULL);
 }
