@@ -248,7 +248,7 @@ TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
  * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names: the modules
- * Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
+ * Transformer, MLMTransformer, StaticEmbedding, Pooling, Dense, LayerNorm, WeightedLayerPooling, SpladePooling, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
  * also of a module in its own folder, are the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
  * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
  * Nothing is downloaded.
@@ -271,9 +271,10 @@ typedef struct tern_model_info {
     int64_t num_hidden_layers;
     int64_t vocab_size;
     int64_t max_position_embeddings;
-    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
+    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed; 0: they are not cut */
     const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
+    bool is_sparse;                  /* most components of an embedding are 0: see tern_model_embed_sparse */
     bool is_sentence_transformer;    /* the folder has modules.json */
     const char *default_prompt_name; /* the prompt of texts for which none is asked; NULL: none */
     const char *similarity_fn_name;  /* that the folder recommends: "cosine", "dot" ...; NULL: it does not say */
@@ -403,7 +404,8 @@ typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
     tern_choice normalize;    /* to unit length; default: whether the last module is Normalize */
-    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
+    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone; where
+                               * embeddings are sparse an eighth of it, as each token then has a row as wide as the vocabulary */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
     tern_stage_times *times;  /* set on success; NULL (default): not wanted */
@@ -461,6 +463,41 @@ typedef struct tern_profile {
 TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_text *texts, size_t n_texts,
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
+
+/* ---- Sparse vectors (SPLADE) and vectors of tokens (late interaction) --------------------------------------------------------- */
+
+typedef struct tern_sparse_entry {
+    int32_t id;   /* of a token of the vocabulary */
+    float weight; /* above 0 */
+} tern_sparse_entry;
+
+/* The entries that are not 0, the heaviest first, of equal ones the lower id. */
+typedef struct tern_sparse_vector {
+    tern_sparse_entry *entries;
+    size_t n;
+} tern_sparse_vector;
+
+/* tern_model_embed_sparse - one sparse vector a text, as sentence-transformers' SparseEncoder gives them; tern_model_embed gives the same
+ * with its zeros.
+ * max_active_dims  keep so many of the heaviest entries; 0: as many as the folder says, else all
+ * vectors          [n_texts]; free with tern_sparse_vectors_free
+ * n_tokens         [n_texts], ids of each text after truncation; NULL: not wanted
+ * errors           as tern_model_embed     TERN_E_UNSUPPORTED  the folder has no SpladePooling */
+TERN_API tern_status tern_model_embed_sparse(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             size_t max_active_dims, tern_sparse_vector *vectors, int32_t *n_tokens, tern_error *err);
+TERN_API void tern_sparse_vectors_free(tern_sparse_vector *vectors, size_t n);
+
+/* The width of a token's vector; 0: the folder's modules make none. */
+TERN_API size_t tern_model_token_embedding_size(const tern_model *model);
+
+/* tern_model_embed_tokens - a vector for each token of each text, special tokens and those of the prompt among them, as
+ * sentence-transformers' encode gives them with output_value="token_embeddings": what the last module that makes token_embeddings made.
+ * options     pooling and normalize are not used
+ * embeddings  [n_texts], each [n_tokens[i], width]; free each with tern_free
+ * n_tokens    [n_texts], not NULL: ids of each text after truncation
+ * errors      as tern_model_embed     TERN_E_UNSUPPORTED  the folder's modules make no token_embeddings (StaticEmbedding) */
+TERN_API tern_status tern_model_embed_tokens(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             float **embeddings, int32_t *n_tokens, tern_error *err);
 
 /* ---- Quantization: vectors as bytes or bits ------------------------------------------------------------------------------------- */
 

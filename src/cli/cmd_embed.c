@@ -8,7 +8,7 @@
 #include "npy.h"
 #include "task_run.h"
 
-enum { SHOWN_COMPONENTS = 4, SNIPPET_COLUMNS = 48 };
+enum { SHOWN_COMPONENTS = 4, SNIPPET_COLUMNS = 48, SHOWN_ENTRIES = 8 };
 
 typedef struct embed_command {
     tern_cli_task task; /* first: the task's functions get its address */
@@ -17,8 +17,13 @@ typedef struct embed_command {
     tern_cli_npy npy;
     size_t width;
     float *embeddings; /* [capacity, width] */
-    int32_t *n_tokens; /* [capacity] */
-    size_t capacity;   /* texts of the largest window yet */
+    int is_tokens;     /* a vector for each token */
+    bool is_sparse;    /* of a sparse model, where no file of dense vectors is asked for */
+    int64_t max_active_dims;
+    float **token_embeddings;    /* [capacity] */
+    tern_sparse_vector *vectors; /* [capacity] */
+    int32_t *n_tokens;           /* [capacity] */
+    size_t capacity;             /* texts of the largest window yet */
 } embed_command;
 
 static tern_embed_options make_embed_options(embed_command *command) {
@@ -54,6 +59,66 @@ static void print_row(size_t index, int32_t n_tokens, const float *embedding, si
     putchar('\n');
 }
 
+static void print_sparse_json(const embed_command *command, size_t index, size_t text) {
+    const tern_tokenizer *tokenizer = tern_model_get_tokenizer(command->task.model);
+    const tern_sparse_vector *vector = &command->vectors[text];
+    printf("{\"index\":%zu,\"n_tokens\":%" PRId32 ",\"sparse_embedding\":[", index, command->n_tokens[text]);
+    for (size_t i = 0; i < vector->n; i++) {
+        const char *token = tern_tokenizer_id_to_token(tokenizer, vector->entries[i].id);
+        printf("%s{\"id\":%" PRId32 ",\"token\":", i > 0 ? "," : "", vector->entries[i].id);
+        if (token != NULL) tern__cli_json_string(token, strlen(token));
+        else fputs("null", stdout);
+        fputs(",\"weight\":", stdout);
+        tern__cli_json_float(vector->entries[i].weight);
+        putchar('}');
+    }
+    fputs("]}\n", stdout);
+}
+
+static void print_sparse_row(const embed_command *command, size_t index, size_t text) {
+    const tern_tokenizer *tokenizer = tern_model_get_tokenizer(command->task.model);
+    const tern_sparse_vector *vector = &command->vectors[text];
+    printf("%7zu  %6" PRId32 "  %6zu  ", index, command->n_tokens[text], vector->n);
+    for (size_t i = 0; i < vector->n && i < SHOWN_ENTRIES; i++) {
+        const char *token = tern_tokenizer_id_to_token(tokenizer, vector->entries[i].id);
+        tern__cli_print_snippet(token != NULL ? token : "?", token != NULL ? strlen(token) : 1, SNIPPET_COLUMNS, false);
+        printf(" %.3f%s", (double)vector->entries[i].weight, i + 1 < vector->n ? ", " : "");
+    }
+    puts(vector->n > SHOWN_ENTRIES ? "..." : "");
+}
+
+static void print_tokens_json(const embed_command *command, size_t index, size_t text) {
+    printf("{\"index\":%zu,\"n_tokens\":%" PRId32 ",\"token_embeddings\":[", index, command->n_tokens[text]);
+    for (int32_t i = 0; i < command->n_tokens[text]; i++) {
+        if (i > 0) putchar(',');
+        tern__cli_json_floats(command->token_embeddings[text] + (size_t)i * command->width, command->width);
+    }
+    fputs("]}\n", stdout);
+}
+
+static void print_token_rows(const embed_command *command, size_t index, size_t text) {
+    for (int32_t i = 0; i < command->n_tokens[text]; i++) {
+        const float *row = command->token_embeddings[text] + (size_t)i * command->width;
+        printf("%7zu  %6" PRId32 " ", index, i);
+        for (size_t c = 0; c < SHOWN_COMPONENTS && c < command->width; c++) printf(" %9.6f", (double)row[c]);
+        puts(command->width > SHOWN_COMPONENTS ? " ..." : "");
+    }
+}
+
+/* Rows of other shapes than one dense vector a text. */
+static int write_other_window(embed_command *command) {
+    const tern_cli_texts *texts = &command->task.texts;
+    if (!command->is_json && texts->first == 0)
+        puts(command->is_tokens ? "  index   token  embedding" : "  index  tokens  active  heaviest tokens of the vocabulary");
+    for (size_t i = 0; i < texts->n_texts; i++) {
+        if (command->is_tokens && command->is_json) print_tokens_json(command, texts->first + i, i);
+        else if (command->is_tokens) print_token_rows(command, texts->first + i, i);
+        else if (command->is_json) print_sparse_json(command, texts->first + i, i);
+        else print_sparse_row(command, texts->first + i, i);
+    }
+    return tern__cli_flush();
+}
+
 static int write_window(embed_command *command) {
     const tern_cli_texts *texts = &command->task.texts;
     if (command->output != NULL) return tern__cli_npy_append(&command->npy, command->embeddings, texts->n_texts);
@@ -69,22 +134,49 @@ static int write_window(embed_command *command) {
 
 /* ---- The run ---- */
 
+static void free_window(embed_command *command) {
+    free(command->embeddings);
+    free(command->token_embeddings);
+    free(command->vectors);
+    free(command->n_tokens);
+}
+
 static int grow_window(embed_command *command) {
     const size_t n = command->task.texts.n_texts;
     if (n <= command->capacity) return TERN_CLI_DONE;
-    free(command->embeddings);
-    free(command->n_tokens);
-    command->embeddings = calloc(n, command->width * sizeof *command->embeddings);
+    free_window(command);
+    const bool is_dense = !command->is_tokens && !command->is_sparse;
+    command->embeddings = is_dense ? calloc(n, command->width * sizeof *command->embeddings) : NULL;
+    command->token_embeddings = command->is_tokens ? calloc(n, sizeof *command->token_embeddings) : NULL;
+    command->vectors = command->is_sparse ? calloc(n, sizeof *command->vectors) : NULL;
     command->n_tokens = calloc(n, sizeof *command->n_tokens);
     command->capacity = n;
-    if (command->embeddings != NULL && command->n_tokens != NULL) return TERN_CLI_DONE;
+    if ((command->embeddings != NULL || command->token_embeddings != NULL || command->vectors != NULL) && command->n_tokens != NULL)
+        return TERN_CLI_DONE;
     return tern__cli_fail("out of memory for the embeddings of %zu texts", n);
+}
+
+/* Results that are freed text by text. */
+static int embed_other_window(embed_command *command, const tern_embed_options *options) {
+    const tern_cli_texts *texts = &command->task.texts;
+    tern_error err;
+    const tern_status status = command->is_tokens
+                                   ? tern_model_embed_tokens(command->task.model, texts->texts, texts->n_texts, options,
+                                                             command->token_embeddings, command->n_tokens, &err)
+                                   : tern_model_embed_sparse(command->task.model, texts->texts, texts->n_texts, options,
+                                                             (size_t)command->max_active_dims, command->vectors, command->n_tokens, &err);
+    if (status != TERN_OK) return tern__cli_task_fail(&command->task, &err);
+    const int code = write_other_window(command);
+    for (size_t i = 0; i < texts->n_texts && command->is_tokens; i++) tern_free(command->token_embeddings[i]);
+    if (command->is_sparse) tern_sparse_vectors_free(command->vectors, texts->n_texts);
+    return code;
 }
 
 static int embed_window(tern_cli_task *task) {
     embed_command *command = (embed_command *)task;
     if (grow_window(command) != TERN_CLI_DONE) return TERN_CLI_FAILED;
     const tern_embed_options options = make_embed_options(command);
+    if (command->is_tokens || command->is_sparse) return embed_other_window(command, &options);
     const tern_cli_texts *texts = &task->texts;
     tern_error err;
     if (tern_model_embed(task->model, texts->texts, texts->n_texts, &options, command->embeddings, command->n_tokens, &err) != TERN_OK)
@@ -94,7 +186,8 @@ static int embed_window(tern_cli_task *task) {
 
 static int begin(tern_cli_task *task) {
     embed_command *command = (embed_command *)task;
-    command->width = tern_model_embedding_size(task->model);
+    command->width = command->is_tokens ? tern_model_token_embedding_size(task->model) : tern_model_embedding_size(task->model);
+    command->is_sparse = tern_model_get_info(task->model).is_sparse && !command->is_tokens && command->output == NULL;
     return command->output != NULL ? tern__cli_npy_open(&command->npy, command->output, command->width) : TERN_CLI_DONE;
 }
 
@@ -117,6 +210,16 @@ static int run_embed(int argc, char **argv) {
          .flag = &command.normalize,
          .flag_value = TERN_CHOICE_YES},
         {.name = "--no-normalize", .help = "leave vectors as pooling gives them", .flag = &command.normalize, .flag_value = TERN_CHOICE_NO},
+        {.name = "--token-embeddings",
+         .help = "a vector for each token instead of one for each text",
+         .flag = &command.is_tokens,
+         .flag_value = 1},
+        {.name = "--max-active-dims",
+         .value = "N",
+         .help = "of sparse vectors: the N heaviest tokens (default what the folder says, else all)",
+         .integer = &command.max_active_dims,
+         .minimum = 1,
+         .maximum = INT32_MAX},
         {.name = "--query",
          .help = "texts are queries: the folder's prompt \"query\" goes in front",
          .flag = &command.embed_task,
@@ -138,14 +241,16 @@ static int run_embed(int argc, char **argv) {
     if (args.n_positional == 0) return tern__cli_usage_error(&tern__cli_embed, "MODEL is missing");
     if (command.output != NULL && command.is_json)
         return tern__cli_usage_error(&tern__cli_embed, "--json and --output exclude each other: the vectors go to one place");
+    if (command.output != NULL && command.is_tokens)
+        return tern__cli_usage_error(&tern__cli_embed,
+                                     "--token-embeddings and --output exclude each other: texts have as many vectors as tokens");
     if (command.prompt != NULL && command.prompt_name != NULL)
         return tern__cli_usage_error(&tern__cli_embed, "--prompt and --prompt-name exclude each other");
     code = tern__cli_task_run(&command.task, args.positional[0], args.positional + 1, args.n_positional - 1);
     if (code == TERN_CLI_DONE && command.output != NULL) code = tern__cli_npy_commit(&command.npy);
     tern__cli_npy_discard(&command.npy);
     tern__cli_task_close(&command.task);
-    free(command.embeddings);
-    free(command.n_tokens);
+    free_window(&command);
     return code;
 }
 
@@ -158,6 +263,7 @@ const tern_cli_command tern__cli_embed = {
         "ten million lines need no more memory than ten thousand. A line may hold NUL bytes and be empty; its end is a line feed, or a\n"
         "carriage return and a line feed. Texts are cut to the model's max_seq_length tokens (tern info MODEL). A text's vector has the\n"
         "same bits whatever it is embedded with, and with any number of threads. A FILE.npy appears under its name when it is complete.\n"
+        "A sparse model (SPLADE) gives the tokens of the vocabulary that count, with their weights; with --output, dense vectors.\n"
         "A component that is infinite or not a number is null in JSON.",
     .examples = "  tern embed all-MiniLM-L6-v2 'A man is eating food.' 'Someone is having a meal.'\n"
                 "  tern embed all-MiniLM-L6-v2 --json <texts.txt >vectors.jsonl\n"
