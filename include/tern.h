@@ -295,9 +295,10 @@ TERN_API const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model)
 
 /* Memory that a run of `batch` sequences of `tokens` tokens each needs, known before it runs. */
 typedef struct tern_memory_plan {
-    int64_t mapped_bytes;    /* weight files, mapped; shared with other processes and reclaimable */
-    int64_t packed_bytes;    /* weights laid out for the device */
-    int64_t workspace_bytes; /* activations and per-thread scratch of the run */
+    int64_t mapped_bytes;    /* weight files, mapped: of them only what is read after packing, as embedding tables are, stays in memory,
+                              * shared with other processes and reclaimable */
+    int64_t packed_bytes;    /* weights laid out for the device; on the CPU a head's come to them when it is first asked for */
+    int64_t workspace_bytes; /* activations and per-thread scratch of a run, on the CPU of one that asks for no head */
 } tern_memory_plan;
 
 TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out,

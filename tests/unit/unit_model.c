@@ -471,6 +471,33 @@ static float *embed(tern_model *model, size_t max_batch_tokens, int32_t *n_token
     return out;
 }
 
+/* Neither the table of words as a linear, nor a row of logits for each token, where nobody asks for them. */
+static void test_plan_without_head(void **state) {
+    (void)state;
+    static const char head[] =
+        "{\"model_type\": \"bert\", \"architectures\": [\"BertForMaskedLM\"], \"vocab_size\": 20000, \"hidden_size\": 24,"
+        " \"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"intermediate_size\": 24, \"max_position_embeddings\": 40,"
+        " \"type_vocab_size\": 2}";
+    char folder[96];
+    make_checkpoint("head", head, folder, sizeof folder);
+    tern_model *model = load(folder);
+    tern_memory_plan plan;
+    assert_int_equal(tern_model_plan_memory(model, 4, 40, &plan, NULL), TERN_OK);
+    assert_true(plan.packed_bytes > 4 * 6 * 24 * 24 && plan.packed_bytes < 20000 * 24);
+    assert_true(plan.workspace_bytes > 4 * 40 * 24 * 4 && plan.workspace_bytes < 4 * 40 * 20000);
+    int64_t input_ids[3] = {2, 5, 3};
+    float *logits = malloc(3 * 20000 * sizeof *logits), hidden[3 * 24], again[3 * 24];
+    const tern_forward_inputs in = {.batch = 1, .tokens = 3, .input_ids = input_ids};
+    tern_error err;
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"last_hidden_state", hidden}, 1, &err), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"logits", logits}, 1, &err), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"last_hidden_state", again}, 1, &err), TERN_OK);
+    assert_memory_equal(hidden, again, sizeof hidden);
+    assert_true(logits[0] != 0 && logits[3 * 20000 - 1] != 0);
+    free(logits);
+    tern_model_free(model);
+}
+
 static void test_vectors_do_not_depend_on_the_budget(void **state) {
     (void)state;
     make_texts();
@@ -628,6 +655,7 @@ int main(void) {
         cmocka_unit_test(test_outputs_have_names_and_shapes),
         cmocka_unit_test(test_masked_rows_are_zeros_and_others_do_not_care),
         cmocka_unit_test(test_forward_checks_its_inputs),
+        cmocka_unit_test(test_plan_without_head),
         cmocka_unit_test(test_vectors_do_not_depend_on_the_budget),
         cmocka_unit_test(test_embed_errors),
         cmocka_unit_test(test_one_model_from_many_threads),
