@@ -36,7 +36,9 @@ class MemoryPlan(ctypes.Structure):
 
 class EmbedOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("pooling", ctypes.c_int), ("normalize", ctypes.c_int), ("max_batch_tokens", c_int64),
-                ("progress", c_void_p), ("user", c_void_p), ("times", c_void_p)]
+                ("progress", c_void_p), ("user", c_void_p), ("times", c_void_p), ("task", ctypes.c_int), ("prompt", ctypes.c_char_p),
+                ("prompt_name", ctypes.c_char_p), ("truncate_dim", ctypes.c_size_t), ("with_windows", ctypes.c_bool),
+                ("stride", ctypes.c_size_t), ("n_truncated", c_void_p)]
 
 
 def status(key):
