@@ -208,7 +208,10 @@ def test_bad_texts(scratch):
           "embed --output: what was under the name stays, and nothing else", list(scratch.iterdir()))
     check_fails("--pair that is no UTF-8", tern("tokenize", MODEL, "good", "--pair", b"\xff"), "UTF-8")
 
-    rows = done("embed", MODEL, "--json", stdin=b"a\0b\n\0\n\n" + b"x" * 1_000_000 + b"\n" + b"word " * 200_000).json()
+    result = tern("embed", MODEL, "--json", stdin=b"a\0b\n\0\n\n" + b"x" * 1_000_000 + b"\n" + b"word " * 200_000)
+    check(result.code == 0 and result.err.count("\n") == 1 and "1 text longer than 256 tokens was cut there" in result.err,
+          "embed: a line of 1 MB is cut, which is said", result.err)
+    rows = result.json()
     check([r["n_tokens"] for r in rows][1:] == [2, 2, 3, 256],
           "embed: NUL bytes, an empty line, and lines of 1 MB", [r["n_tokens"] for r in rows])
     check(all(np.isfinite(r["embedding"]).all() for r in rows), "embed: those vectors are finite")
