@@ -610,6 +610,7 @@ typedef struct tern_classify_options {
     size_t max_batch_tokens;                 /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;                     /* set on success: how many texts or pairs were cut; NULL (default): not wanted */
 } tern_classify_options;
 
 TERN_API tern_classify_options tern_classify_options_default(void);
@@ -656,6 +657,7 @@ typedef struct tern_token_classify_options {
     size_t max_batch_tokens;               /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;                   /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_token_classify_options;
 
 TERN_API tern_token_classify_options tern_token_classify_options_default(void);
@@ -737,6 +739,7 @@ typedef struct tern_fill_mask_options {
     size_t max_batch_tokens;     /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;         /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_fill_mask_options;
 
 TERN_API tern_fill_mask_options tern_fill_mask_options_default(void);

@@ -22,7 +22,6 @@ typedef struct embed_command {
     float *ranges;                /* [2, width] of the calibration; NULL: of the embeddings themselves */
     void *quantized;              /* [capacity] vectors; NULL: float32 */
     int64_t truncate_dim, stride; /* stride -1: no windows */
-    size_t n_truncated;           /* texts that were cut, of all windows */
     int is_tokens;                /* a vector for each token */
     bool is_sparse;               /* of a sparse model, where no file of dense vectors is asked for */
     int64_t max_active_dims;
@@ -251,9 +250,8 @@ static int embed_other_window(embed_command *command, const tern_embed_options *
 static int embed_window(tern_cli_task *task) {
     embed_command *command = (embed_command *)task;
     if (grow_window(command) != TERN_CLI_DONE) return TERN_CLI_FAILED;
-    size_t n_truncated = 0;
     tern_embed_options options = make_embed_options(command);
-    options.n_truncated = &n_truncated;
+    options.n_truncated = &task->n_truncated;
     int code = TERN_CLI_DONE;
     if (command->is_tokens || command->is_sparse) {
         code = embed_other_window(command, &options);
@@ -265,7 +263,6 @@ static int embed_window(tern_cli_task *task) {
         code = quantize_window(command);
         if (code == TERN_CLI_DONE) code = write_window(command);
     }
-    command->n_truncated += n_truncated;
     return code;
 }
 
@@ -280,14 +277,6 @@ static int begin(tern_cli_task *task) {
     if (command->output == NULL) return TERN_CLI_DONE;
     return tern__cli_npy_open(&command->npy, command->output, tern_precision_dtype(command->precision),
                               tern_precision_width(command->precision, command->width));
-}
-
-/* Once a run, whatever the number of texts. */
-static void tell_truncation(const embed_command *command) {
-    if (command->n_truncated > 0)
-        fprintf(stderr, "tern: %zu text%s longer than %" PRId64 " tokens %s cut there; --window STRIDE embeds texts whole\n",
-                command->n_truncated, command->n_truncated == 1 ? "" : "s", tern_model_get_info(command->task.model).max_seq_length,
-                command->n_truncated == 1 ? "was" : "were");
 }
 
 /* A usage error of options that do not go together, or TERN_CLI_GO_ON. */
@@ -311,7 +300,9 @@ static int check_embed_options(embed_command *command) {
 static int run_embed(int argc, char **argv) {
     static const char *const poolings[] = {"mean", "cls", "max", NULL};
     static const char *const precisions[] = {"float32", "int8", "uint8", "binary", "ubinary", NULL};
-    embed_command command = {.task = {.begin = begin, .window = embed_window}, .normalize = TERN_CHOICE_DEFAULT, .stride = -1};
+    embed_command command = {.task = {.begin = begin, .window = embed_window, .cut_advice = "--window STRIDE embeds texts whole"},
+                             .normalize = TERN_CHOICE_DEFAULT,
+                             .stride = -1};
     const tern_cli_option options[] = {
         {.name = "--json", .help = "one JSON document a line: index, n_tokens, embedding", .flag = &command.is_json, .flag_value = 1},
         {.name = "--output",
@@ -383,7 +374,6 @@ static int run_embed(int argc, char **argv) {
     code = tern__cli_task_run(&command.task, args.positional[0], args.positional + 1, args.n_positional - 1);
     if (code == TERN_CLI_DONE && command.output != NULL) code = tern__cli_npy_commit(&command.npy);
     tern__cli_npy_discard(&command.npy);
-    tell_truncation(&command);
     free(command.ranges);
     tern__cli_task_close(&command.task);
     free_window(&command);

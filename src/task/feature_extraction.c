@@ -72,12 +72,6 @@ static tern_status take_embedding(void *context, size_t sequence, const float *c
     return TERN_OK;
 }
 
-static size_t count_truncated_texts(const tern_encoding *encodings, size_t n) {
-    size_t n_truncated = 0;
-    for (size_t t = 0; t < n; t++) n_truncated += encodings[t].n_truncated > 0;
-    return n_truncated;
-}
-
 tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, int32_t output,
                             const tern_embed_taker *taker, int32_t *n_tokens, tern_error *err) {
     tern_stage_times times = {0};
@@ -96,6 +90,7 @@ tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_
                                  (options->max_batch_tokens != 0 ? options->max_batch_tokens : TERN_DEFAULT_BATCH_TOKENS) / share,
                              .progress = options->progress,
                              .user = options->user,
+                             .n_truncated = options->n_truncated,
                              .times = &times,
                              .take = taker->take,
                              .context = taker->context};
@@ -108,7 +103,6 @@ tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_
     for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
     if (status == TERN_OK) status = tern__sequence_run(&run, err);
     if (status == TERN_OK && options->times != NULL) *options->times = times;
-    if (status == TERN_OK && options->n_truncated != NULL) *options->n_truncated = count_truncated_texts(encodings, n_texts);
     tern__encodings_free(encodings, n_texts);
     return status;
 }

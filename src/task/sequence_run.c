@@ -204,9 +204,12 @@ static tern_status run_batches(batches *b, tern_error *err) {
 }
 
 tern_status tern__sequence_run(const tern_sequence_run *run, tern_error *err) {
+    if (run->n_truncated != NULL) *run->n_truncated = 0;
     if (run->n == 0) return TERN_OK;
     batches b = {.run = run, .budget = run->max_batch_tokens != 0 ? run->max_batch_tokens : TERN_DEFAULT_BATCH_TOKENS};
     const tern_status status = run_batches(&b, err);
+    for (size_t i = 0; i < run->n && run->n_truncated != NULL && status == TERN_OK; i++)
+        *run->n_truncated += run->encodings[i].n_truncated > 0;
     for (size_t o = 0; o < run->n_outputs; o++) free(b.outputs[o].data);
     free(b.sequences);
     free(b.picks);
