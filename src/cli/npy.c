@@ -53,27 +53,32 @@ static int write_header(const tern_cli_npy *npy) {
     return fwrite(header, 1, HEADER_BYTES, npy->stream) == HEADER_BYTES ? TERN_CLI_DONE : fail_npy(npy, errno);
 }
 
-/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. */
-static int open_descriptor(tern_cli_npy *npy, bool in_place) {
-    if (in_place) return open(npy->path, O_WRONLY | O_CLOEXEC);
+/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. A signal waits until the
+ * name is known to the one who removes the file. */
+static int open_temporary(tern_cli_npy *npy) {
     const size_t capacity = strlen(npy->path) + 64;
     char *temporary = malloc(capacity);
     if (temporary == NULL) return -1;
     int descriptor;
     unsigned n = 0;
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    for (int i = 0; i < N_ENDING_SIGNALS; i++) sigaddset(&signals, ending_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
     do {
         snprintf(temporary, capacity, "%s.%ld-%u.partial", npy->path, (long)getpid(), n++);
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (descriptor < 0 && errno == EEXIST && n < UINT_MAX);
-    if (descriptor < 0) {
-        const int code = errno;
+    const int code = errno;
+    if (descriptor >= 0) {
+        npy->temporary_path = temporary;
+        interrupted_path = temporary;
+        watch_signals();
+    } else {
         free(temporary);
-        errno = code;
-        return -1;
     }
-    npy->temporary_path = temporary;
-    interrupted_path = temporary;
-    watch_signals();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = code;
     return descriptor;
 }
 
@@ -85,7 +90,7 @@ int tern__cli_npy_open(tern_cli_npy *out, const char *path, tern_dtype dtype, si
     const bool in_place = is_there && !S_ISREG(facts.st_mode);
     out->path = is_there && !in_place ? realpath(path, NULL) : strdup(path);
     if (out->path == NULL) return tern__cli_fail("%s: cannot be written: %s", path, strerror(errno));
-    const int descriptor = open_descriptor(out, in_place);
+    const int descriptor = in_place ? open(out->path, O_WRONLY | O_CLOEXEC) : open_temporary(out);
     if (descriptor < 0) return fail_npy(out, errno);
     if (lseek(descriptor, 0, SEEK_CUR) < 0) {
         close(descriptor);
