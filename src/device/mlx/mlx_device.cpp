@@ -258,8 +258,8 @@ tern_status check_node(const tern_program *program, const tern_node *node, tern_
             weight->dtype != TERN_DTYPE_BF16)
             return TERN_FAIL(err, TERN_E_DTYPE, "mlx: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
     }
-    const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ||
-                                 node->op == TERN_OP_DISENTANGLED_ATTENTION;
+    const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_UNFOLD ||
+                                 node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
     for (int32_t i = 0; i < node->n_inputs && is_of_sequences; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: %s of rows that are not tokens", tern__op_name(node->op));
