@@ -220,7 +220,7 @@ TERN_API tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokeni
 TERN_API void tern_encoding_free(tern_encoding *encoding);
 
 /* tern_tokenizer_encode_batch - many texts at once, by several threads: encodings[i] is that of texts[i].
- * pairs    NULL, or [n_texts].
+ * pairs    NULL, or [n_texts]; one whose data is NULL leaves its text single.
  * errors   as tern_tokenizer_encode, of the first text that cannot be encoded: the message begins "text 7: ", counted from 0. The
  *          encodings then are empty. */
 TERN_API tern_status tern_tokenizer_encode_batch(tern_encoding *encodings, const tern_tokenizer *tokenizer, const tern_text *texts,
@@ -617,7 +617,7 @@ TERN_API tern_classify_options tern_classify_options_default(void);
 
 /* tern_model_classify - scores of every label for each text, or pair of texts, as Hugging Face's text-classification pipeline computes
  * them. Texts are cut to max_seq_length tokens.
- * pairs     NULL, or [n_texts]
+ * pairs     NULL, or [n_texts]; one whose data is NULL leaves its text single, as the pipeline does with one that is empty
  * scores    [n_texts, n_labels], in the order of the texts and of the labels
  * n_tokens  [n_texts], ids of each text (with its pair) after truncation; NULL: not wanted
  * errors    TERN_E_UNSUPPORTED  the model has no head for sequence classification     others as tern_model_embed

@@ -15,14 +15,22 @@
 #include "base/clock.h"
 #include "bench_git.inc"
 
+/* Nanoseconds that one reading of the clock takes. */
+static double clock_read_ns(void) {
+    enum { READINGS = 1000 };
+    const int64_t start_ns = tern__clock_ns();
+    for (int i = 1; i < READINGS; i++) tern__clock_ns();
+    return (double)(tern__clock_ns() - start_ns) / READINGS;
+}
+
 json_t *tern__machine_describe(void) {
     struct utsname name = {0};
     uname(&name);
     char system[sizeof name.sysname + sizeof name.release + sizeof name.machine + 2];
     snprintf(system, sizeof system, "%s %s %s", name.sysname, name.release, name.machine);
     const json_int_t page_bytes = sysconf(_SC_PAGESIZE), n_pages = sysconf(_SC_PHYS_PAGES);
-    return json_pack("{s:s, s:I, s:I, s:s}", "system", system, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
-                     page_bytes * n_pages, "compiler", __VERSION__);
+    return json_pack("{s:s, s:I, s:I, s:s, s:f}", "system", system, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+                     page_bytes * n_pages, "compiler", __VERSION__, "clock_read_ns", clock_read_ns());
 }
 
 const char *tern__machine_git(void) { return TERN_GIT; }

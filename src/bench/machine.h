@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* {"system", "cores", "memory_bytes", "compiler"}; NULL when memory is short. */
+/* {"system", "cores", "memory_bytes", "compiler", "clock_read_ns"}; NULL when memory is short. */
 json_t *tern__machine_describe(void);
 /* `git describe` of the source that this binary was built from, "-dirty" when it was changed; "unknown" outside a repository. */
 const char *tern__machine_git(void);
