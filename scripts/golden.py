@@ -184,6 +184,10 @@ ARCHITECTURES = {
         dict(hidden_size=44, num_attention_heads=4, num_hidden_layers=2, intermediate_size=51, type_vocab_size=1, layer_norm_eps=1e-5),
         dict(hidden_size=17, num_attention_heads=1, num_hidden_layers=2, intermediate_size=29, type_vocab_size=3),
         dict(hidden_size=32, num_attention_heads=8, num_hidden_layers=1, intermediate_size=64, type_vocab_size=1, hidden_act="gelu_new")]),
+    "electra": ("ElectraConfig", "ElectraModel", [
+        dict(embedding_size=20, hidden_size=60, num_attention_heads=3, num_hidden_layers=2, intermediate_size=77),
+        dict(embedding_size=40, hidden_size=40, num_attention_heads=5, num_hidden_layers=1, intermediate_size=33, type_vocab_size=1),
+        dict(embedding_size=52, hidden_size=24, num_attention_heads=2, num_hidden_layers=3, intermediate_size=90, hidden_act="silu")]),
     "distilbert": ("DistilBertConfig", "DistilBertModel", [
         dict(dim=60, n_heads=3, n_layers=2, hidden_dim=77),
         dict(dim=35, n_heads=5, n_layers=1, hidden_dim=33, activation="relu"),
@@ -322,6 +326,7 @@ HEAD_SETTINGS = {
     "roberta": [dict(type_vocab_size=1), dict(), dict(type_vocab_size=1)],
     "camembert": [dict(type_vocab_size=1), dict(type_vocab_size=1), dict(type_vocab_size=1)],
     "xlm-roberta": [dict(type_vocab_size=1), dict(type_vocab_size=1), dict(layer_norm_eps=1e-5)],
+    "electra": [dict(embedding_size=8), dict(embedding_size=10), dict(embedding_size=6, summary_activation="tanh")],
     "distilbert": [dict(), dict(activation="relu"), dict()],
     "albert": [dict(embedding_size=8), dict(embedding_size=10, hidden_act="gelu"), dict(embedding_size=5)],
     "mpnet": [dict(), dict(hidden_act="relu"), dict(layer_norm_eps=1e-5)],
