@@ -120,6 +120,11 @@ static void add_samples(json_t *row, const tern_cell *cell, double quiet_ms) {
         json_array_append_new(probes, json_real(cell->iterations[i].probe_ms));
         n_disturbed += cell->iterations[i].probe_ms > DISTURBED_ABOVE * quiet_ms;
     }
+    json_t *energies = json_array();
+    for (size_t i = 0; i < cell->n_iterations && cell->iterations[i].energy_j >= 0; i++)
+        json_array_append_new(energies, json_real(cell->iterations[i].energy_j));
+    if (json_array_size(energies) > 0) json_object_set(row, "energy_j", energies);
+    json_decref(energies);
     json_object_set_new(row, "stages", stages);
     json_object_set_new(row, "probe_ms", probes);
     json_object_set_new(row, "quiet_probe_ms", json_real(quiet_ms));

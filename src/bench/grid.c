@@ -188,7 +188,10 @@ static void iterate(block *b) {
             if (!tern__cell_is_running(cell)) continue;
             tern_sample *sample = &cell->iterations[cell->n_iterations];
             work_on(b, cell, "iterations");
+            tern_energy before, after;
+            const bool has_energy = tern__energy_read(&before, TERN_POWERCAP);
             if (!tern__cell_call(cell, b->model, sample)) continue;
+            sample->energy_j = has_energy && tern__energy_read(&after, TERN_POWERCAP) ? tern__energy_joules(&before, &after) : -1;
             const double after_ms = probe(b);
             sample->probe_ms = fmax(before_ms, after_ms);
             before_ms = after_ms;

@@ -80,6 +80,44 @@ int64_t tern__available_memory_bytes(void) {
     return available;
 }
 
+/* ---- Energy ---- */
+
+/* A file of one number, "intel-rapl:<package>/<file>". */
+static bool read_counter(uint64_t *out, const char *powercap, size_t package, const char *file) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/intel-rapl:%zu/%s", powercap, package, file);
+    const int64_t number = read_number(path, "");
+    *out = (uint64_t)number;
+    return number >= 0;
+}
+
+/* A zone beside the packages is the whole platform, of which they are parts. */
+static bool is_package(const char *powercap, size_t zone) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/intel-rapl:%zu/name", powercap, zone);
+    return read_number(path, "package-") >= 0;
+}
+
+bool tern__energy_read(tern_energy *out, const char *powercap) {
+    *out = (tern_energy){0};
+    for (size_t zone = 0; zone < TERN_MAX_PACKAGES; zone++) {
+        const size_t n = out->n_packages;
+        if (is_package(powercap, zone) && read_counter(&out->uj[n], powercap, zone, "energy_uj") &&
+            read_counter(&out->range_uj[n], powercap, zone, "max_energy_range_uj"))
+            out->n_packages++;
+    }
+    return out->n_packages > 0;
+}
+
+double tern__energy_joules(const tern_energy *before, const tern_energy *after) {
+    double joules = 0;
+    for (size_t i = 0; i < before->n_packages && i < after->n_packages; i++) {
+        const uint64_t round = after->uj[i] < before->uj[i] ? before->range_uj[i] : 0;
+        joules += 1e-6 * ((double)after->uj[i] + (double)round - (double)before->uj[i]);
+    }
+    return joules;
+}
+
 /* ---- Disturbance ---- */
 
 enum { PROBE_STEPS = 1000000, MAX_PROBES = 64 };
