@@ -480,12 +480,13 @@ typedef struct tern_profile {
     double flops, bytes;     /* sums over the ops */
     int64_t packed_bytes;    /* weights laid out for the device */
     int64_t workspace_bytes; /* activations and scratch of this run */
+    bool is_timed;           /* false: the device cannot time ops apart, and every ns is 0 */
 } tern_profile;
 
-/* tern_model_profile - tern_model_embed of all texts in one run, with each op timed apart; the vectors are dropped.
+/* tern_model_profile - tern_model_embed of all texts in one run, with each op timed apart where the device can; the vectors are dropped.
  * The clock is read between ops, so the sum is that of an ordinary run but for some 0.1 microseconds an op.
  * options  NULL for the defaults; max_batch_tokens is not used
- * errors   as tern_model_embed; TERN_E_ARGUMENT without a text; TERN_E_UNSUPPORTED on a device that cannot time ops apart */
+ * errors   as tern_model_embed; TERN_E_ARGUMENT without a text */
 TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_text *texts, size_t n_texts,
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);

@@ -209,6 +209,7 @@ static void add_costs(json_t *row, const tern_cell *cell, const tern_peaks *peak
     json_object_set_new(row, "bytes", json_real(profile->bytes));
     json_object_set_new(row, "packed_bytes", json_integer((json_int_t)profile->packed_bytes));
     json_object_set_new(row, "workspace_bytes", json_integer((json_int_t)profile->workspace_bytes));
+    if (!profile->is_timed) return;
     json_t *ops = list_ops(profile, peaks);
     if (peaks->flop_per_s > 0) json_object_set_new(row, "limit_ms", json_real(limit_ms_of(ops)));
     json_object_set_new(row, "ops", ops);

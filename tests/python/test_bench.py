@@ -213,6 +213,20 @@ def test_failures(scratch):
     check(result.code == 1 and "could not be written" in result.err, "a full disk", result.err)
 
 
+def test_other_device():
+    """MLX's CPU, where it was built: the row proves the device; no op is timed apart, and costs are there all the same."""
+    devices = {d["name"]: d for d in json.loads(done("info", "--json").out)["devices"]}
+    if not devices.get("mlx:cpu", {}).get("present"):
+        check(True, "skipped: there is no mlx:cpu here")
+        return
+    rows = done("bench", TINY, "--device", "mlx:cpu,cpu", "--chars", "50", "--batch", "3", "--iterations", "3", "--json").json()
+    check_schema("mlx:cpu", rows)
+    other, own = rows
+    check(other["device"] == "mlx:cpu" and "MLX" in other["processor"] and own["device"] == "cpu", "rows name their devices", str(other)[:300])
+    check("ops" not in other and "peaks" not in other and all(other[k] == own[k] for k in ("tokens", "flops", "bytes", "longest_tokens")),
+          "the same costs, none of them timed", str(other)[:300])
+
+
 def test_wrong_vectors(scratch):
     """A weight that is no number makes vectors that are none."""
     shutil.copytree(TINY, scratch / "model")
