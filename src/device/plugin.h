@@ -27,6 +27,9 @@ typedef struct tern_device_contract {
 typedef struct tern_device_plugin_info {
     tern_device_contract contract;
     const tern_device_record *record; /* as long as the process lives */
+    /* NULL, or: are the libraries that it was linked with those that are there? Asked too when they lack symbols, so it may call of them
+     * only what every version has. */
+    tern_status (*check_libraries)(tern_error *err);
 } tern_device_plugin_info;
 
 /* What the library exports. */
