@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""bench_cuda.py - a BERT checkpoint on one NVIDIA GPU: Tern's CUDA device beside PyTorch, eager and compiled (reduce-overhead), calls
-interleaved in one process. Both go from ids in host memory to the pooled vectors (pooler_output) in host memory; no padding, so PyTorch
-needs no mask. With --mixed, lengths vary and PyTorch gets the padded batch and its mask.
+"""bench_cuda.py - a BERT checkpoint on one NVIDIA GPU: Tern's CUDA device, or with --device mlx:gpu its MLX device, beside PyTorch, eager
+and compiled (reduce-overhead), and MLX, as mlx_encoder.py writes the model with its ops and that through mlx.core.compile; calls interleaved
+in one process. All go from ids in host memory to the pooled vectors (pooler_output) in host memory; no padding, so PyTorch needs no mask.
+With --mixed, lengths vary and peers get the padded batch and its mask.
 
-    bench_cuda.py FOLDER --rows 12x1,23x32,103x128 --dtype bfloat16 [--engines tern,eager,compiled] [--rounds 50]
+    bench_cuda.py FOLDER --rows 12x1,23x32,103x128 --dtype bfloat16 [--engines tern,eager,compiled,mlx,mlx-compiled]
 
 Prints a line a row and engine: median milliseconds [10th, 90th percentile], the median of its time over Tern's call by call, and the
 largest difference from the first PyTorch engine, or without one from the first. --output appends rows of tern bench's form, of kind
@@ -79,6 +80,18 @@ class PyTorch:
         return run
 
 
+class Mlx:
+    def __init__(self, folder, dtype, compiled):
+        import mlx.core
+        from mlx_encoder import MlxBert
+        self.version = mlx.core.__version__
+        self.model = MlxBert(folder, "gpu", dtype, compiled, is_pooled=True)
+
+    def prepare(self, ids, mask):
+        types = np.zeros_like(ids)
+        return lambda: self.model.run(ids, mask, types)
+
+
 def batch_of(row, mixed, vocabulary, rng):
     tokens, batch = (int(n) for n in row.split("x"))
     ids = rng.integers(1, vocabulary, (batch, tokens), dtype=np.int64)
@@ -127,7 +140,9 @@ def main():
     rng = np.random.default_rng(7)
     makers = {"tern": lambda: Tern(options.folder, options.dtype, options.library, options.device),
               "eager": lambda: PyTorch(options.folder, options.dtype, False),
-              "compiled": lambda: PyTorch(options.folder, options.dtype, True)}
+              "compiled": lambda: PyTorch(options.folder, options.dtype, True),
+              "mlx": lambda: Mlx(options.folder, options.dtype, False),
+              "mlx-compiled": lambda: Mlx(options.folder, options.dtype, True)}
     engines = {name: makers[name]() for name in options.engines.split(",")}
     if "tern" in engines:
         print(f"tern: loaded in {engines['tern'].load_seconds:.2f} s")

@@ -8,9 +8,10 @@ import numpy as np
 
 
 class MlxBert:
-    """device: "cpu" or "gpu"; dtype: a name of mlx.core's; is_compiled: the whole encoder through mlx.core.compile, once for each shape."""
+    """device: "cpu" or "gpu"; dtype: a name of mlx.core's; is_compiled: the whole encoder through mlx.core.compile, once for each shape;
+    is_pooled: pooler_output [B, C] instead of last_hidden_state."""
 
-    def __init__(self, folder, device="cpu", dtype="float32", is_compiled=False):
+    def __init__(self, folder, device="cpu", dtype="float32", is_compiled=False, is_pooled=False):
         import mlx.core as mx
         self.mx = mx
         mx.set_default_device(getattr(mx, device))
@@ -19,7 +20,8 @@ class MlxBert:
         self.dtype = getattr(mx, dtype)
         self.weights = {name.removeprefix("bert."): w.astype(self.dtype) for name, w in weights.items() if mx.issubdtype(w.dtype, mx.floating)}
         mx.eval(list(self.weights.values()))
-        self.call = mx.compile(self.encode) if is_compiled else self.encode
+        encode = self.pooled if is_pooled else self.encode
+        self.call = mx.compile(encode) if is_compiled else encode
 
     def linear(self, x, name):
         return self.mx.addmm(self.weights[name + ".bias"], x, self.weights[name + ".weight"].T)
@@ -49,7 +51,10 @@ class MlxBert:
             x = self.norm(self.linear(y, name + ".output.dense") + x, name + ".output.LayerNorm")
         return x
 
+    def pooled(self, *inputs):
+        return self.mx.tanh(self.linear(self.encode(*inputs)[:, 0], "pooler.dense"))
+
     def run(self, input_ids, attention_mask, token_type_ids):
-        """int64 numpy [B, T] each; last_hidden_state, float32 numpy [B, T, C]."""
+        """int64 numpy [B, T] each; the output, float32 numpy."""
         out = self.call(*(self.mx.array(a.astype(np.int32)) for a in (input_ids, attention_mask, token_type_ids)))
         return np.array(out.astype(self.mx.float32))

@@ -58,6 +58,9 @@ static inline void reference_bounds_of_mlx(void) {
     op_bound[TERN_OP_NORMALIZE] = 12;
 }
 
+/* CUDA's tanhf is within 2 units of the last place (CUDA C++ Programming Guide, "Mathematical Functions"), which are up to 4 u |y|. */
+static inline void reference_bounds_of_mlx_gpu(void) { op_bound[TERN_OP_TANH] = 4; }
+
 /* A dtype that a device computes in. */
 typedef struct reference_dtype {
     const char *name;

@@ -64,6 +64,7 @@ static int open_devices(void **state) {
     }
     n_devices = 1;
     if (strcmp(name, "mlx:cpu") == 0 && precision->u == UNIT_ROUNDOFF) reference_bounds_of_mlx();
+    if (strcmp(name, "mlx:gpu") == 0) reference_bounds_of_mlx_gpu();
     return 0;
 }
 

@@ -153,6 +153,9 @@ bool can_wrap_pages() {
 #define CACHE_BYTES_GPU ((size_t)1 << 30)
 #define CACHE_BYTES_CPU ((size_t)32 << 20)
 
+/* MLX multiplies float32 as TF32 where a GPU can, unless this variable, which it reads once, says otherwise; what the user set stays. */
+void keep_float32() { setenv("MLX_ENABLE_TF32", "0", 0); }
+
 tern_status open_unit(void **out, const tern_device_options *options, tern_error *err) {
     const std::string unit_name = options->unit != nullptr ? options->unit : "gpu";
     if (unit_name != "gpu" && unit_name != "cpu")
@@ -163,6 +166,7 @@ tern_status open_unit(void **out, const tern_device_options *options, tern_error
     if (!mx::is_available(unit))
         return TERN_FAIL(err, TERN_E_DEVICE, "mlx:%s: MLX %s has no GPU here; mlx:cpu is its CPU", unit_name.c_str(), compiled_version);
     mx::set_cache_limit(unit == mx::Device::gpu ? CACHE_BYTES_GPU : CACHE_BYTES_CPU);
+    if (unit == mx::Device::gpu) keep_float32();
     *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), take_stream(unit)};
     return TERN_OK;
 }
@@ -183,7 +187,11 @@ tern_device_properties properties(const void *opened) {
     return {.name = d->name.c_str(), .isa = d->isa.c_str(), .threads = d->unit == mx::Device::gpu ? 0 : 1};
 }
 
-bool supports(const void *, tern_op op) { return (unsigned)op < TERN_N_OPS && !tern__op_is_fused(op); }
+/* Linears of one input are one where weights are copied in any case. */
+bool supports(const void *opened, tern_op op) {
+    if (op == TERN_OP_LINEAR_CONCAT) return !static_cast<const device *>(opened)->can_wrap;
+    return (unsigned)op < TERN_N_OPS && !tern__op_is_fused(op);
+}
 
 /* ---- Memory ---- */
 
@@ -247,8 +255,8 @@ std::optional<dtype_choice> find_dtype(const char *name) {
 }
 #define DTYPES "float32, float16, bfloat16, affine8-g64, affine8-g32, affine4-g64, affine4-g32, mxfp4"
 
-tern_status check_node(const tern_program *program, const tern_node *node, tern_error *err) {
-    if (!supports(nullptr, node->op)) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the op %s is not had", tern__op_name(node->op));
+tern_status check_node(const device *d, const tern_program *program, const tern_node *node, tern_error *err) {
+    if (!supports(d, node->op)) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the op %s is not had", tern__op_name(node->op));
     for (int32_t w = 0; w < node->n_weights; w++) {
         if (node->weights[w] == TERN_NO_WEIGHT) continue;
         const tern_weight *weight = &program->weights[node->weights[w]];
@@ -273,7 +281,7 @@ void free_plan(tern_plan *plan) {
 tern_status compile_program(void **out, device *d, const tern_program *program, const char *dtype, tern_error *err) {
     const std::optional<dtype_choice> choice = find_dtype(dtype);
     if (!choice) return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": mlx has " DTYPES, dtype);
-    for (int32_t n = 0; n < program->n_nodes; n++) TERN_TRY(check_node(program, &program->nodes[n], err));
+    for (int32_t n = 0; n < program->n_nodes; n++) TERN_TRY(check_node(d, program, &program->nodes[n], err));
     for (int32_t o = 0; o < program->n_outputs; o++)
         if (tern__value(program, program->outputs[o].value)->is_integer)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the output %s is of integers", program->outputs[o].name);
@@ -281,9 +289,10 @@ tern_status compile_program(void **out, device *d, const tern_program *program, 
     for (int32_t w = 0; w < program->n_weights; w++)
         bytes += (double)program->weights[w].shape[0] * (program->weights[w].rank == 2 ? (double)program->weights[w].shape[1] : 1);
     TERN_TRY(check_memory(*d, d->can_wrap ? 0 : bytes * (double)mx::size_of(choice->dtype), "the weights", err));
-    std::unique_ptr<compiled> c(new compiled{d, program, choice->dtype, choice->quantized, {}, {}, 0, {new tern_plan{}, free_plan}});
+    std::unique_ptr<compiled> c(new compiled{d, program, choice->dtype, choice->quantized, {}, {}, {}, 0, {new tern_plan{}, free_plan}});
     TERN_TRY(tern__plan_make(c->plan.get(), program, err));
     lay_out_weights(*c, stream_of(*d));
+    fuse_activations(*c);
     *out = c.release();
     return TERN_OK;
 }

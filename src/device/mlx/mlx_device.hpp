@@ -3,6 +3,8 @@
 #ifndef TERN_DEVICE_MLX_MLX_DEVICE_HPP
 #define TERN_DEVICE_MLX_MLX_DEVICE_HPP
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +47,11 @@ struct tables {
     std::optional<mx::array> keys, queries;  /* disentangled: [n_rows, width] */
     std::vector<int32_t> rows;               /* disentangled: by_distance on the host */
     int32_t reach = 0;
+    std::optional<weight> joined, joined_bias; /* linears of one input: their weights below each other */
 };
+
+/* One array from others: what mx::compile makes one kernel of. */
+using fused_op = std::function<std::vector<mx::array>(const std::vector<mx::array> &)>;
 
 struct compiled {
     const device *owner;
@@ -54,6 +60,7 @@ struct compiled {
     quantization quantized;
     std::vector<std::optional<weight>> weights;             /* [n_weights] */
     std::vector<std::shared_ptr<const tables>> by_node;     /* [n_nodes] */
+    std::map<tern_op, fused_op> activations;                /* those that are one kernel; others are one of each of their ops */
     size_t packed_bytes;                                    /* of arrays that are not the mapped file */
     std::unique_ptr<tern_plan, void (*)(tern_plan *)> plan; /* of the activations; tells the memory of a run */
 };
@@ -71,6 +78,9 @@ std::vector<group> choose_groups(const device &d, const tern_batch &batch);
 /* The arrays that compute the outputs asked for, float32 and dense; nothing is evaluated. */
 std::vector<mx::array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs,
                                    mx::Stream s);
+
+/* Activations of a program as one kernel each, where MLX can without a compiler of C++: on a GPU. */
+void fuse_activations(compiled &c);
 
 /* Weights and tables of a program, evaluated. Throws. */
 void lay_out_weights(compiled &c, mx::Stream s);

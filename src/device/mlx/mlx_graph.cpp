@@ -128,6 +128,38 @@ block make_block(const group &g, const tern_batch &batch) {
     return b;
 }
 
+/* ---- Activations ---- */
+
+array activation(tern_op op, const array &x, mx::Dtype dtype, mx::Stream s) {
+    const auto scalar = [&](double y) { return array((float)y, dtype); };
+    const auto times = [&](const array &y, double factor) { return mx::multiply(y, scalar(factor), s); };
+    switch (op) {
+    case TERN_OP_GELU:
+        return mx::multiply(times(x, 0.5), mx::add(scalar(1), mx::erf(times(x, std::sqrt(0.5)), s), s), s);
+    case TERN_OP_GELU_TANH: {
+        const array cubic = mx::add(scalar(1), times(mx::multiply(x, x, s), 0.044715), s);
+        const array inner = times(mx::multiply(x, cubic, s), std::sqrt(2 / std::acos(-1.0)));
+        return mx::multiply(times(x, 0.5), mx::add(scalar(1), mx::tanh(inner, s), s), s);
+    }
+    case TERN_OP_QUICK_GELU:
+        return mx::multiply(x, mx::sigmoid(times(x, 1.702), s), s);
+    case TERN_OP_RELU:
+        return mx::maximum(x, scalar(0), s);
+    case TERN_OP_SILU:
+        return mx::multiply(x, mx::sigmoid(x, s), s);
+    case TERN_OP_LOG1P:
+        return mx::log1p(x, s);
+    case TERN_OP_SIGMOID: /* not MLX's own, which is 1 - sigmoid(-x) for negative x and loses small results */
+        return mx::divide(scalar(1), mx::add(scalar(1), mx::exp(mx::negative(x, s), s), s), s);
+    default:
+        return mx::tanh(x, s);
+    }
+}
+
+bool has_many_ops(tern_op op) {
+    return op == TERN_OP_GELU || op == TERN_OP_GELU_TANH || op == TERN_OP_QUICK_GELU || op == TERN_OP_SILU || op == TERN_OP_SIGMOID;
+}
+
 /* ---- The graph ---- */
 
 class graph {
@@ -159,7 +191,6 @@ class graph {
     array integers(tern_input input) const;
     array embedding(const tern_node &node) const;
     array layer_norm(const tern_node &node) const;
-    array activation(tern_op op, const array &x) const;
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
@@ -201,30 +232,6 @@ array graph::layer_norm(const tern_node &node) const {
     const weight *bias = weight_or_none(node, 1);
     return mx::fast::layer_norm(value(node.inputs[0]), weight_of(node, 0).rows, bias ? std::optional(bias->rows) : std::nullopt, node.eps,
                                 s);
-}
-
-array graph::activation(tern_op op, const array &x) const {
-    switch (op) {
-    case TERN_OP_GELU:
-        return mx::multiply(times(x, 0.5), mx::add(scalar(1), mx::erf(times(x, std::sqrt(0.5)), s), s), s);
-    case TERN_OP_GELU_TANH: {
-        const array cubic = mx::add(scalar(1), times(mx::multiply(x, x, s), 0.044715), s);
-        const array inner = times(mx::multiply(x, cubic, s), std::sqrt(2 / std::acos(-1.0)));
-        return mx::multiply(times(x, 0.5), mx::add(scalar(1), mx::tanh(inner, s), s), s);
-    }
-    case TERN_OP_QUICK_GELU:
-        return mx::multiply(x, mx::sigmoid(times(x, 1.702), s), s);
-    case TERN_OP_RELU:
-        return mx::maximum(x, scalar(0), s);
-    case TERN_OP_SILU:
-        return mx::multiply(x, mx::sigmoid(x, s), s);
-    case TERN_OP_LOG1P:
-        return mx::log1p(x, s);
-    case TERN_OP_SIGMOID: /* not MLX's own, which is 1 - sigmoid(-x) for negative x and loses small results */
-        return mx::divide(scalar(1), mx::add(scalar(1), mx::exp(mx::negative(x, s), s), s), s);
-    default:
-        return mx::tanh(x, s);
-    }
 }
 
 array graph::rope(const tern_node &node, const tables &t) {
@@ -480,6 +487,8 @@ array graph::compute(const tern_node &node, const tables *t) {
         return layer_norm(node);
     case TERN_OP_LINEAR:
         return linear(c, value(node.inputs[0]), weight_of(node, 0), weight_or_none(node, 1), s);
+    case TERN_OP_LINEAR_CONCAT:
+        return linear(c, value(node.inputs[0]), *t->joined, t->joined_bias ? &*t->joined_bias : nullptr, s);
     case TERN_OP_SLICE: {
         const array &x = value(node.inputs[0]);
         return mx::slice(x, {0, node.slice.start}, {x.shape(0), node.slice.start + width(node.output)}, s);
@@ -502,8 +511,11 @@ array graph::compute(const tern_node &node, const tables *t) {
                           c.dtype, s);
     case TERN_OP_NORMALIZE:
         return normalize(value(node.inputs[0]));
-    default:
-        return activation(node.op, value(node.inputs[0]));
+    default: {
+        const auto fused = c.activations.find(node.op);
+        if (fused != c.activations.end()) return fused->second({value(node.inputs[0])})[0];
+        return activation(node.op, value(node.inputs[0]), c.dtype, s);
+    }
     }
 }
 
@@ -513,6 +525,19 @@ void graph::add(int32_t n) {
 }
 
 } // namespace
+
+/* The stream is the device's own: one that changes from thread to thread could not be kept in what is compiled. */
+void fuse_activations(compiled &c) {
+    if (c.owner->unit != mx::Device::gpu || !c.owner->stream) return;
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        const tern_op op = c.program->nodes[n].op;
+        if (!has_many_ops(op) || c.activations.count(op) > 0) continue;
+        const fused_op of_one = [op, dtype = c.dtype, s = *c.owner->stream](const std::vector<array> &x) {
+            return std::vector<array>{activation(op, x[0], dtype, s)};
+        };
+        c.activations.emplace(op, mx::compile(of_one, true));
+    }
+}
 
 std::vector<array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs, mx::Stream s) {
     std::vector<int32_t> wanted;

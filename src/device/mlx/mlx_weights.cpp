@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -70,7 +71,9 @@ bool is_to_quantize(const compiled &c, int32_t index) {
     bool is_linear = false;
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         const tern_node &node = c.program->nodes[n];
-        if (node.n_weights == 0 || node.weights[0] != index) continue;
+        if (node.op == TERN_OP_LINEAR_CONCAT)
+            for (int32_t p = 0; p < node.n_weights; p += 2) is_linear = is_linear || node.weights[p] == index;
+        if (node.n_weights == 0 || node.weights[0] != index || node.op == TERN_OP_LINEAR_CONCAT) continue;
         if (node.op != TERN_OP_LINEAR) return false;
         is_linear = true;
     }
@@ -153,6 +156,25 @@ void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream
     t.by_distance = array(t.rows.begin(), {(int32_t)t.rows.size()}, mx::int32);
 }
 
+/* Weights of a LINEAR_CONCAT below each other, */
+void join(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
+    std::vector<array> rows, scales, biases, shifts;
+    bool has_shift = false;
+    for (int32_t p = 0; p < node.n_weights; p += 2) {
+        const weight &part = *c.weights[(size_t)node.weights[p]];
+        const bool is_shifted = node.weights[p + 1] != TERN_NO_WEIGHT;
+        rows.push_back(part.rows);
+        if (part.scales) scales.push_back(*part.scales);
+        if (part.biases) biases.push_back(*part.biases);
+        shifts.push_back(is_shifted ? c.weights[(size_t)node.weights[p + 1]]->rows : mx::zeros({part.rows.shape(0)}, c.dtype, s));
+        has_shift = has_shift || is_shifted;
+    }
+    const auto below = [&](const std::vector<array> &parts) { return evaluated(mx::concatenate(parts, 0, s)); };
+    t.joined = weight{below(rows), scales.empty() ? std::nullopt : std::optional(below(scales)),
+                      biases.empty() ? std::nullopt : std::optional(below(biases))};
+    if (has_shift) t.joined_bias = weight{below(shifts), std::nullopt, std::nullopt};
+}
+
 std::shared_ptr<const tables> tables_of(compiled &c, int32_t n, mx::Stream s) {
     const tern_node &node = c.program->nodes[n];
     for (int32_t m = 0; m < n; m++)
@@ -161,8 +183,22 @@ std::shared_ptr<const tables> tables_of(compiled &c, int32_t n, mx::Stream s) {
     if (node.op == TERN_OP_ROPE) fill_angles(*t, c, node, s);
     else if (has_bias(node)) fill_bias(*t, c, node, s);
     else if (node.op == TERN_OP_DISENTANGLED_ATTENTION) fill_disentangled(*t, c, node, s);
+    else if (node.op == TERN_OP_LINEAR_CONCAT) join(*t, c, node, s);
     else return nullptr;
     return t;
+}
+
+/* Weights that node n has joined and no other node reads. */
+void drop_joined(compiled &c, int32_t n) {
+    const tern_node &node = c.program->nodes[n];
+    for (int32_t w = 0; w < node.n_weights && node.op == TERN_OP_LINEAR_CONCAT; w++) {
+        if (node.weights[w] == TERN_NO_WEIGHT) continue;
+        int32_t n_readers = 0;
+        for (int32_t m = 0; m < c.program->n_nodes; m++)
+            n_readers += (int32_t)std::count(c.program->nodes[m].weights, c.program->nodes[m].weights + c.program->nodes[m].n_weights,
+                                             node.weights[w]);
+        if (n_readers == 1) c.weights[(size_t)node.weights[w]].reset();
+    }
 }
 
 } // namespace
@@ -180,7 +216,10 @@ array linear(const compiled &c, const array &x, const weight &w, const weight *b
 void lay_out_weights(compiled &c, mx::Stream s) {
     c.weights.resize((size_t)c.program->n_weights);
     for (int32_t w = 0; w < c.program->n_weights; w++) lay_out(c, w, s);
-    for (int32_t n = 0; n < c.program->n_nodes; n++) c.by_node.push_back(tables_of(c, n, s));
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        c.by_node.push_back(tables_of(c, n, s));
+        drop_joined(c, n);
+    }
 }
 
 } // namespace tern_mlx
