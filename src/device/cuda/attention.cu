@@ -56,6 +56,7 @@ static __device__ float distance_score(const tern_cuda_attention &a, int head, i
 /* COLUMNS: head_dim in steps of 32. */
 template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THREADS) attention_kernel(const tern_cuda_attention a) {
     DYNAMIC_SHARED(shared);
+    begin();
     const tern_cuda_tile tile = a.tiles[blockIdx.x];
     if (tile.sequence < 0) return;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y, stride = stride_of(a.head_dim);

@@ -180,6 +180,7 @@ template <typename T, int D> static __device__ __forceinline__ void attend(const
 template <typename T, int D> static __global__ void __launch_bounds__(THREADS) attention_mma_kernel(const tern_cuda_attention a) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) T keys[KEYS * (D + 8)], values[KEYS * (D + 8)];
+    begin();
     attend<T, D>(a, keys, values);
 #endif
 }

@@ -18,6 +18,7 @@ static bool is_vector(tern_cuda_rows rows, tern_cuda_shape shape) {
 
 template <typename T, typename S>
 static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t start, int64_t n, int32_t columns) {
+    begin();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     const int64_t at = start + i;
@@ -46,6 +47,7 @@ cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda
 }
 
 template <typename T> static __global__ void store_kernel(float *to, const T *x, int64_t ld, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) to[(int64_t)blockIdx.x * width + c] = to_float(x[blockIdx.x * ld + c]);
 }
@@ -61,6 +63,7 @@ cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, t
 
 template <typename T>
 static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t ld, const int32_t *ids, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) y[blockIdx.x * ldy + c] = table[ids[blockIdx.x] * ld + c];
 }
@@ -81,6 +84,7 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 template <typename T, int V>
 static __global__ void elementwise_kernel(tern_op op, T *y, int64_t ldy, const T *a, int64_t lda, const T *b, int64_t ldb, int32_t width) {
+    begin();
     const int32_t c = (blockIdx.y * THREADS + threadIdx.x) * V;
     if (c >= width) return;
     float x[V], z[V] = {};
@@ -137,6 +141,7 @@ template <typename T> struct table_rows {
 template <typename T, int V, int PARTS, typename Source>
 static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
                                          int32_t width) {
+    begin();
     const int64_t row = blockIdx.x;
     float x[PARTS][V], sum = 0;
 #pragma unroll
@@ -173,6 +178,7 @@ static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const
 template <typename T, typename Source>
 static __global__ void layer_norm_long_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
                                               int32_t width) {
+    begin();
     const int64_t row = blockIdx.x;
     float x, sum = 0;
     for (int32_t c = threadIdx.x; c < width; c += THREADS) {
@@ -237,6 +243,7 @@ cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows 
 }
 
 template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, int32_t width) {
+    begin();
     const T *from = x + blockIdx.x * ldx;
     T *to = y + blockIdx.x * ldy;
     float sum = 0;
@@ -256,6 +263,7 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
 
 template <typename T>
 static __global__ void scale_kernel(T *y, int64_t ldy, int32_t column, const T *x, int64_t ldx, float factor, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) y[blockIdx.x * ldy + column + c] = from_float<T>(to_float(x[blockIdx.x * ldx + c]) * factor);
 }
@@ -273,6 +281,7 @@ cudaError_t tern__cuda_scale(cudaStream_t stream, tern_cuda_rows y, int32_t colu
 template <typename T>
 static __global__ void rope_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const float *table, const int32_t *positions,
                                    int32_t head_dim, int32_t n_pairs) {
+    begin();
     const int32_t pair = blockIdx.y * THREADS + threadIdx.x, half = head_dim / 2;
     if (pair >= n_pairs) return;
     const int32_t c = pair / half * head_dim + pair % half;
@@ -314,6 +323,7 @@ static __device__ __forceinline__ float pool_divisor(tern_pool pool, int32_t beg
 template <typename T>
 static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t n_prompt,
                                    int32_t width) {
+    begin();
     __shared__ float parts[POOL_ROWS][33];
     const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
     int32_t begin, end;

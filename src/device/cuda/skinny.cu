@@ -2,7 +2,8 @@
  * bfloat16 on the tensor cores' 16 x 8 x 16 product.
  *
  * A block has 8 or 16 outputs of all rows, and its warps take turns along k; operands go from memory straight to registers, 16 bytes a
- * lane, which may be since the order along k within a step is the same for both. Warps' sums are added in order, so a row has the same
+ * lane, which may be since the order along k within a step is the same for both. The first weights are on their way before the kernel in
+ * front is done. Warps' sums are added in order, so a row has the same
  * bits whatever the other rows are.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -32,6 +33,7 @@ template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__
     for (int step = warp + AHEAD * WARPS; step < n_steps; step += WARPS)
 #pragma unroll
         for (int j = 0; j < N; j++) prefetch(weights[j] + step * STEP);
+    await_previous();
     const T *x[2 * M];
     bool valid[2 * M];
 #pragma unroll
@@ -77,6 +79,7 @@ template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__
 template <typename T, int M, int N, int AHEAD> static __global__ void __launch_bounds__(THREADS) skinny_kernel(const tern_cuda_product p) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) float parts[WARPS * 16 * M * 8 * N];
+    allow_next();
     multiply<T, M, N, AHEAD>(p, parts);
     __syncthreads();
     for (int i = threadIdx.x; i < 16 * M * 8 * N; i += THREADS) {

@@ -38,6 +38,10 @@ static inline float __shfl_xor_sync(unsigned, float x, int mask) {
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 
+static inline void allow_next() {}
+static inline void await_previous() {}
+static inline void begin() {}
+
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                  Arguments... arguments) {
