@@ -16,9 +16,9 @@ static tern_status embed_and_compare(tern_model *model, const tern_text *texts, 
     const size_t width = tern_model_embedding_size(model);
     float similarity[MAX_TEXTS * MAX_TEXTS], *embeddings = calloc(n, width * sizeof *embeddings);
     if (embeddings == NULL) return snprintf(err->message, sizeof err->message, "out of memory"), TERN_E_MEMORY;
-    const tern_status status = tern_model_embed(model, texts, n, NULL, embeddings, NULL, err);
+    tern_status status = tern_model_embed(model, texts, n, NULL, embeddings, NULL, err);
+    if (status == TERN_OK) status = tern_similarity(similarity, TERN_SIMILARITY_COSINE, embeddings, n, embeddings, n, width, err);
     if (status == TERN_OK) {
-        tern_cosine_similarity(similarity, embeddings, n, embeddings, n, width);
         for (size_t i = 0; i < n; i++) {
             printf("\"%.*s\"\n  embedding [%zu]:", (int)texts[i].bytes, texts[i].data, width);
             for (size_t k = 0; k < width && k < 6; k++) printf(" %.4f", (double)embeddings[i * width + k]);

@@ -461,9 +461,73 @@ TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, co
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
 
-/* tern_cosine_similarity - out[i][j] = <a[i], b[j]> / (|a[i]| |b[j]|); 0 where a length is 0. a [n_a, width], b [n_b, width],
- * out [n_a, n_b]; sums in double. */
-TERN_API void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width);
+/* ---- Quantization: vectors as bytes or bits ------------------------------------------------------------------------------------- */
+
+typedef enum tern_precision {
+    TERN_PRECISION_FLOAT32,
+    TERN_PRECISION_INT8,   /* a bucket of 256 in the component's range, -128 ... 127 */
+    TERN_PRECISION_UINT8,  /* the same, 0 ... 255 */
+    TERN_PRECISION_BINARY, /* a bit a component: is it above 0? Eight in a byte, the first the highest, less 128 as int8 */
+    TERN_PRECISION_UBINARY /* the same as uint8 */
+} tern_precision;
+
+/* tern_precision_name - "float32", "int8", "uint8", "binary", "ubinary"; NULL for a value that is not one. */
+TERN_API const char *tern_precision_name(tern_precision precision);
+/* tern_precision_dtype - of the elements of a quantized vector: F32, I8 or U8. */
+TERN_API tern_dtype tern_precision_dtype(tern_precision precision);
+/* tern_precision_width - elements of a quantized vector of `width` components: width, or for bits width / 8 rounded up. */
+TERN_API size_t tern_precision_width(tern_precision precision, size_t width);
+
+/* tern_quantization_ranges - the lowest and the highest value of each component over vectors that stand for those to come.
+ * ranges       [2, width]: the lowest, then the highest
+ * calibration  [n, width]
+ * errors       TERN_E_ARGUMENT  n is 0; a component is not finite */
+TERN_API tern_status tern_quantization_ranges(float *ranges, const float *calibration, size_t n, size_t width, tern_error *err);
+
+/* tern_quantize - vectors in a lower precision, equal to the library's.
+ *
+ *   uint8    min(max(floor((x - lowest) / step), 0), 255), step = (highest - lowest) / 255, or 1 where that is 0; all in float32
+ *   int8     that less 128
+ *   ubinary  bits x > 0, the first component in the highest bit of the first byte; bits behind the last component are 0
+ *   binary   those bytes less 128
+ *
+ * out         [n, tern_precision_width(precision, width)] of tern_precision_dtype(precision)
+ * embeddings  [n, width]
+ * ranges      [2, width] for int8 and uint8; of no use for the others
+ * errors      TERN_E_ARGUMENT  ranges are needed and NULL; a component that is not a number, for int8 and uint8
+ * matches     sentence_transformers.util.quantization.quantize_embeddings(embeddings, precision, ranges) */
+TERN_API tern_status tern_quantize(void *out, tern_precision precision, const float *embeddings, size_t n, size_t width,
+                                   const float *ranges, tern_error *err);
+
+/* ---- Similarity ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum tern_similarity_function {
+    TERN_SIMILARITY_COSINE,    /* <a, b> / (|a| |b|); 0 where a length is 0 */
+    TERN_SIMILARITY_DOT,       /* <a, b> */
+    TERN_SIMILARITY_EUCLIDEAN, /* -|a - b|: the larger, the more alike, as for the others */
+    TERN_SIMILARITY_MANHATTAN  /* -sum |a_i - b_i| */
+} tern_similarity_function;
+
+/* tern_similarity_function_name - "cosine", "dot", "euclidean", "manhattan"; NULL for a value that is not one. */
+TERN_API const char *tern_similarity_function_name(tern_similarity_function function);
+
+/* tern_similarity - out[i][j] = function(a[i], b[j]). a [n_a, width], b [n_b, width], out [n_a, n_b]; sums in double.
+ * errors   TERN_E_ARGUMENT  no tern_similarity_function
+ * matches  sentence_transformers.util's cos_sim, dot_score, euclidean_sim, manhattan_sim */
+TERN_API tern_status tern_similarity(float *out, tern_similarity_function function, const float *a, size_t n_a, const float *b, size_t n_b,
+                                     size_t width, tern_error *err);
+
+/* tern_pairwise_similarity - out[i] = function(a[i], b[i]). a and b [n, width], out [n].
+ * errors   as tern_similarity
+ * matches  sentence_transformers.util's pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim, pairwise_manhattan_sim */
+TERN_API tern_status tern_pairwise_similarity(float *out, tern_similarity_function function, const float *a, const float *b, size_t n,
+                                              size_t width, tern_error *err);
+
+/* tern_maxsim - the score of late interaction: the sum over the query's tokens of the largest dot product with a token of the document.
+ * query [n_query_tokens, width], document [n_document_tokens, width]. A document without tokens has -1e9, below any other.
+ * matches  sentence_transformers.util.maxsim
+ * source   Khattab, Zaharia 2020, arXiv:2004.12832, eq. 3 */
+TERN_API float tern_maxsim(const float *query, size_t n_query_tokens, const float *document, size_t n_document_tokens, size_t width);
 
 /* ---- Text classification: a score for each label --------------------------------------------------------------------------------- */
 
@@ -649,7 +713,8 @@ typedef struct tern_hub_progress {
     uint64_t n_bytes, n_bytes_done; /* done: with what an interrupted download had left */
 } tern_hub_progress;
 
-/* Where models come from and where they are kept. The library reads no environment but in tern_hub_options_from_environment. */
+/* Where models come from and where they are kept. But for TERN_PLUGIN_PATH (tern_device_list), the library reads the
+ * environment in tern_hub_options_from_environment only. */
 typedef struct tern_hub_options {
     size_t size;                /* sizeof(tern_hub_options); set by tern_hub_options_default */
     const char *revision;       /* a branch, a tag or a commit's 40 digits; NULL (default): "main" */

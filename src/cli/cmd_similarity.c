@@ -53,7 +53,7 @@ static int compare_texts(tern_model *model, const tern_cli_texts *texts, bool is
     } else if (tern_model_embed(model, texts->texts, n, NULL, embeddings, NULL, &err) != TERN_OK) {
         code = tern__cli_fail_window(texts, &err);
     } else {
-        tern_cosine_similarity(matrix, embeddings, n, embeddings, n, width);
+        tern_similarity(matrix, TERN_SIMILARITY_COSINE, embeddings, n, embeddings, n, width, &err);
         if (is_json) print_similarity_json(texts, matrix);
         else if (n > 0) print_similarity(texts, matrix);
     }

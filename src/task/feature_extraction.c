@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "task/feature_extraction.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,21 +81,4 @@ tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n
     if (status == TERN_OK && chosen.times != NULL) *chosen.times = times;
     tern__encodings_free(encodings, n_texts);
     return status;
-}
-
-/* ---- Similarity ---- */
-
-static double dot(const float *a, const float *b, size_t width) {
-    double sum = 0;
-    for (size_t i = 0; i < width; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
-void tern_cosine_similarity(float *out, const float *a, size_t n_a, const float *b, size_t n_b, size_t width) {
-    for (size_t i = 0; i < n_a; i++)
-        for (size_t j = 0; j < n_b; j++) {
-            const float *left = a + i * width, *right = b + j * width;
-            const double lengths = sqrt(dot(left, left, width)) * sqrt(dot(right, right, width));
-            out[i * n_b + j] = lengths > 0 ? (float)(dot(left, right, width) / lengths) : 0.0f;
-        }
 }

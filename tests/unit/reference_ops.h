@@ -30,22 +30,33 @@
  *   pool       the sum's |x| (weighted), divided as the sum is; cls, lasttoken and max are exact
  *   normalize, log1p  |y|; scale  |y|, times what the sum of the weights cancels; log1p is the C library's, within an ulp
  *   concat     exact */
-static const double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
-                                            [TERN_OP_LAYER_NORM] = 4,
-                                            [TERN_OP_MULTIPLY] = 1,
-                                            [TERN_OP_ROPE] = 3,
-                                            [TERN_OP_GELU] = 2,
-                                            [TERN_OP_GELU_TANH] = 2,
-                                            [TERN_OP_QUICK_GELU] = 2.5,
-                                            [TERN_OP_SILU] = 2.5,
-                                            [TERN_OP_SIGMOID] = 3,
-                                            [TERN_OP_TANH] = 3,
-                                            [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
-                                            [TERN_OP_POOL] = 5,
-                                            [TERN_OP_NORMALIZE] = 4,
-                                            [TERN_OP_DISENTANGLED_ATTENTION] = 4,
-                                            [TERN_OP_SCALE] = 3,
-                                            [TERN_OP_LOG1P] = 2};
+static double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
+                                      [TERN_OP_LAYER_NORM] = 4,
+                                      [TERN_OP_MULTIPLY] = 1,
+                                      [TERN_OP_ROPE] = 3,
+                                      [TERN_OP_GELU] = 2,
+                                      [TERN_OP_GELU_TANH] = 2,
+                                      [TERN_OP_QUICK_GELU] = 2.5,
+                                      [TERN_OP_SILU] = 2.5,
+                                      [TERN_OP_SIGMOID] = 3,
+                                      [TERN_OP_TANH] = 3,
+                                      [TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 4,
+                                      [TERN_OP_POOL] = 5,
+                                      [TERN_OP_NORMALIZE] = 4,
+                                      [TERN_OP_DISENTANGLED_ATTENTION] = 4,
+                                      [TERN_OP_SCALE] = 3,
+                                      [TERN_OP_LOG1P] = 2};
+
+/* MLX's CPU kernels in float32 add up one after the other, in no vectors, and have an exp and an erf of fewer digits. */
+static inline void reference_bounds_of_mlx(void) {
+    op_bound[TERN_OP_LAYER_NORM] = 8;
+    op_bound[TERN_OP_GELU] = 5;
+    op_bound[TERN_OP_GELU_TANH] = 2.5;
+    op_bound[TERN_OP_SIGMOID] = 64;
+    op_bound[TERN_OP_SCALED_DOT_PRODUCT_ATTENTION] = 6;
+    op_bound[TERN_OP_POOL] = 10;
+    op_bound[TERN_OP_NORMALIZE] = 12;
+}
 
 /* A dtype that a device computes in. */
 typedef struct reference_dtype {
@@ -54,14 +65,23 @@ typedef struct reference_dtype {
     double smallest; /* half the smallest number above 0, or what results below it may be off by */
     double linear;   /* the share of linear */
     double lookup;   /* of rows that come from a table: 1 where the table was rounded */
+    int64_t group;   /* linears' weights are quantized in groups of so many, where those are whole; 0: not */
+    double step;     /* what an element of such a weight, within -1 ... 1, may be off by */
 } reference_dtype;
 
 /* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most, which do not all point one way.
  * float32: exp gives 0 below 2.5e-38. */
-static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 0},
-                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0},
-                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1},
-                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1}};
+static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 0, 0, 0},
+                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0, 0, 0},
+                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1, 0, 0},
+                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1, 0, 0},
+                                                   /* half of a step of 2 / 255 or 2 / 15, which grows by a tenth so that 0 is exact;
+                                                    * mxfp4: of the largest, 4 or 6 times a power of 2, a quarter */
+                                                   {"affine8-g64", UNIT_ROUNDOFF, 1e-37, 8, 0, 64, 1.1 / 255},
+                                                   {"affine8-g32", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 1.1 / 255},
+                                                   {"affine4-g64", UNIT_ROUNDOFF, 1e-37, 8, 0, 64, 1.1 / 15},
+                                                   {"affine4-g32", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 1.1 / 15},
+                                                   {"mxfp4", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 0.25}};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
@@ -117,17 +137,20 @@ static inline void reference_linear(const reference *r, const tern_node *node) {
     const int x = node->inputs[0].index, to = node->output.index;
     const size_t k = (size_t)r->program->values[x].width, n = (size_t)r->program->values[to].width;
     const bool has_bias = node->n_weights > 1 && node->weights[1] != TERN_NO_WEIGHT;
+    const bool is_quantized = r->dtype->group > 0 && k % (size_t)r->dtype->group == 0;
     double *row = malloc(k * sizeof *row);
     for (size_t j = 0; j < n; j++) {
         for (size_t c = 0; c < k; c++) row[c] = reference_weight(r, node, 0, j * k + c);
         const double bias = has_bias ? reference_weight(r, node, 1, j) : 0;
         for (size_t i = 0; i < reference_rows(r, node->output); i++) {
-            double sum = bias, size = fabs(bias), passed = 0;
+            double sum = bias, size = fabs(bias), passed = 0, squares = 0;
             for (size_t c = 0; c < k; c++) {
                 sum += r->y[x][i * k + c] * row[c];
                 size += fabs(r->y[x][i * k + c] * row[c]);
                 passed += r->e[x][i * k + c] * fabs(row[c]);
+                squares += r->y[x][i * k + c] * r->y[x][i * k + c];
             }
+            if (is_quantized) passed += 6 * sqrt(squares / 3) * r->dtype->step / r->dtype->u; /* 6 standard deviations */
             r->y[to][i * n + j] = sum;
             r->e[to][i * n + j] = passed + r->dtype->linear * size;
         }

@@ -496,7 +496,7 @@ static void test_one_model_from_many_threads(void **state) {
     tern_model_free(model);
 }
 
-/* ---- Plans, dumps, random checkpoints, similarity ---- */
+/* ---- Plans, dumps, random checkpoints ---- */
 
 static void test_memory_plan_grows_with_the_batch(void **state) {
     (void)state;
@@ -565,14 +565,6 @@ static void test_random_weights_are_normal(void **state) {
     tern_safetensors_close(file);
 }
 
-static void test_cosine_similarity(void **state) {
-    (void)state;
-    const float a[] = {1, 0, 0, 3, 4, 0}, b[] = {2, 0, 0, 0, 0, 0};
-    float out[4];
-    tern_cosine_similarity(out, a, 2, b, 2, 3);
-    assert_true(out[0] == 1.0f && out[1] == 0.0f && out[2] == 0.6f && out[3] == 0.0f);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_info_tells_what_was_loaded),
@@ -592,7 +584,6 @@ int main(void) {
         cmocka_unit_test(test_memory_plan_grows_with_the_batch),
         cmocka_unit_test(test_random_checkpoints_repeat),
         cmocka_unit_test(test_random_weights_are_normal),
-        cmocka_unit_test(test_cosine_similarity),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <mutex>
 #include <new>
 
 #include <mlx/primitives.h>
@@ -96,6 +99,47 @@ size_t probe(tern_device_info *infos, size_t capacity) {
     return 1;
 }
 
+/* ---- Streams ---- */
+
+/* A stream has a thread (on the CPU) or a queue for as long as the process lives, so one that a closed device leaves is taken again. */
+struct stream_shelf {
+    std::mutex lock;
+    std::vector<mx::Stream> free;
+};
+
+stream_shelf &shelf() {
+    static stream_shelf *const streams = new stream_shelf; /* never destroyed: devices may be closed while the process ends */
+    return *streams;
+}
+
+/* A stream that any thread may use, one at a time. MLX 0.31 has none: there, each thread has its own. */
+template <class Unit> std::optional<mx::Stream> stream_for_all_threads(const Unit &unit) {
+    if constexpr (requires { new_thread_unsafe_stream(unit); }) return new_thread_unsafe_stream(unit);
+    else return std::nullopt;
+}
+
+std::optional<mx::Stream> take_stream(const mx::Device &unit) {
+    stream_shelf &streams = shelf();
+    const std::lock_guard<std::mutex> guard(streams.lock);
+    for (size_t i = 0; i < streams.free.size(); i++) {
+        if (streams.free[i].device != unit) continue;
+        const mx::Stream stream = streams.free[i];
+        streams.free.erase(streams.free.begin() + (std::ptrdiff_t)i);
+        return stream;
+    }
+    streams.free.reserve(streams.free.size() + 64); /* so that giving back never fails */
+    return stream_for_all_threads(unit);
+}
+
+void give_stream_back(const std::optional<mx::Stream> &stream) {
+    if (!stream) return;
+    stream_shelf &streams = shelf();
+    const std::lock_guard<std::mutex> guard(streams.lock);
+    streams.free.push_back(*stream);
+}
+
+mx::Stream stream_of(const device &d) { return d.stream ? *d.stream : mx::default_stream(d.unit); }
+
 /* Does MLX take a page of ours as its own? */
 bool can_wrap_pages() {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -105,7 +149,9 @@ bool can_wrap_pages() {
     return wrapped.data<uint8_t>() == memory.get();
 }
 
-#define CACHE_BYTES ((size_t)1 << 30) /* that MLX may keep of freed arrays */
+/* That MLX may keep of freed arrays, in the process; malloc keeps some by itself. */
+#define CACHE_BYTES_GPU ((size_t)1 << 30)
+#define CACHE_BYTES_CPU ((size_t)32 << 20)
 
 tern_status open_unit(void **out, const tern_device_options *options, tern_error *err) {
     TERN_TRY(check_version(err));
@@ -117,8 +163,8 @@ tern_status open_unit(void **out, const tern_device_options *options, tern_error
     const mx::Device unit(unit_name == "gpu" ? mx::Device::gpu : mx::Device::cpu);
     if (!mx::is_available(unit))
         return TERN_FAIL(err, TERN_E_DEVICE, "mlx:%s: MLX %s has no GPU here; mlx:cpu is its CPU", unit_name.c_str(), compiled_version);
-    mx::set_cache_limit(CACHE_BYTES);
-    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages()};
+    mx::set_cache_limit(unit == mx::Device::gpu ? CACHE_BYTES_GPU : CACHE_BYTES_CPU);
+    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), take_stream(unit)};
     return TERN_OK;
 }
 
@@ -127,7 +173,11 @@ tern_status open(void **out, const tern_device_options *options, tern_error *err
     return guarded(err, [&] { return open_unit(out, options, err); });
 }
 
-void close(void *opened) { delete static_cast<device *>(opened); }
+void close(void *opened) {
+    device *d = static_cast<device *>(opened);
+    if (d != nullptr) give_stream_back(d->stream);
+    delete d;
+}
 
 tern_device_properties properties(const void *opened) {
     const device *d = static_cast<const device *>(opened);
@@ -135,6 +185,43 @@ tern_device_properties properties(const void *opened) {
 }
 
 bool supports(const void *, tern_op op) { return (unsigned)op < TERN_N_OPS && !tern__op_is_fused(op); }
+
+/* ---- Memory ---- */
+
+/* Scores of the largest group: they, and their softmax; of disentangled attention, also both tables' shares. */
+double score_bytes(const compiled &c, const std::vector<group> &groups) {
+    double most = 0;
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        const tern_node &node = c.program->nodes[n];
+        const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
+        if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
+        for (const group &g : groups)
+            most =
+                std::max(most, (is_disentangled ? 4.0 : 2.0) * (double)g.sequences.size() * node.attention.n_heads * g.length * g.length);
+    }
+    return most * (double)mx::size_of(c.dtype);
+}
+
+#define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
+
+/* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
+double workspace_of(const compiled &c, const tern_batch &batch) {
+    const tern_rows rows = {.rows = {batch.n_tokens, batch.n_sequences, batch.n_picks}, .pairs = 0};
+    size_t activations;
+    if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
+    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) +
+           score_bytes(c, choose_groups(*c.owner, batch));
+}
+
+/* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
+tern_status check_memory(const device &d, double bytes, const char *what, tern_error *err) {
+    const double limit = (double)mx::get_memory_limit();
+    if (bytes <= limit &&
+        (d.unit == mx::Device::gpu || std::unique_ptr<void, decltype(&std::free)>(std::malloc((size_t)bytes + 1), std::free)))
+        return TERN_OK;
+    return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, and MLX's limit is %.0f MB", d.name.c_str(), what,
+                     bytes / 1e6, limit / 1e6);
+}
 
 /* ---- Compiling ---- */
 
@@ -191,9 +278,13 @@ tern_status compile_program(void **out, device *d, const tern_program *program, 
     for (int32_t o = 0; o < program->n_outputs; o++)
         if (tern__value(program, program->outputs[o].value)->is_integer)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the output %s is of integers", program->outputs[o].name);
+    double bytes = 0;
+    for (int32_t w = 0; w < program->n_weights; w++)
+        bytes += (double)program->weights[w].shape[0] * (program->weights[w].rank == 2 ? (double)program->weights[w].shape[1] : 1);
+    TERN_TRY(check_memory(*d, d->can_wrap ? 0 : bytes * (double)mx::size_of(choice->dtype), "the weights", err));
     std::unique_ptr<compiled> c(new compiled{d, program, choice->dtype, choice->quantized, {}, {}, 0, {new tern_plan{}, free_plan}});
     TERN_TRY(tern__plan_make(c->plan.get(), program, err));
-    lay_out_weights(*c, mx::default_stream(d->unit));
+    lay_out_weights(*c, stream_of(*d));
     *out = c.release();
     return TERN_OK;
 }
@@ -208,13 +299,18 @@ void release(void *program) { delete static_cast<compiled *>(program); }
 /* ---- Running ---- */
 
 tern_status run_batch(const compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
-    const mx::Stream stream = mx::default_stream(c.owner->unit);
+    TERN_TRY(check_memory(*c.owner, workspace_of(c, *batch), "a batch of this size and its attention", err));
+    const mx::Stream stream = stream_of(*c.owner);
     std::vector<mx::array> results = build_graph(c, *batch, outputs, n_outputs, stream);
     for (const mx::array &result : results)
         if (!result.has_primitive() || result.primitive().device() != c.owner->unit)
             return TERN_FAIL(err, TERN_E_DEVICE, "%s: an output is computed elsewhere", c.owner->name.c_str());
     mx::eval(results);
-    for (size_t i = 0; i < n_outputs; i++) std::memcpy(outputs[i].data, results[i].data<float>(), results[i].nbytes());
+    const int64_t rows[TERN_N_SPACES] = {batch->n_tokens, batch->n_sequences, batch->n_picks};
+    for (size_t i = 0; i < n_outputs; i++) {
+        const tern_value_info *info = tern__value(c.program, c.program->outputs[outputs[i].output].value);
+        std::memcpy(outputs[i].data, results[i].data<float>(), (size_t)rows[info->space] * (size_t)info->width * sizeof(float));
+    }
     return TERN_OK;
 }
 
@@ -224,35 +320,15 @@ tern_status run(void *program, const tern_batch *batch, const tern_run_output *o
 
 size_t packed_bytes(const void *program) { return static_cast<const compiled *>(program)->packed_bytes; }
 
-/* Scores of the largest group: they, and their softmax; of disentangled attention, also both tables' shares. */
-double score_bytes(const compiled &c, const std::vector<group> &groups) {
-    double most = 0;
-    for (int32_t n = 0; n < c.program->n_nodes; n++) {
-        const tern_node &node = c.program->nodes[n];
-        const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
-        if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
-        for (const group &g : groups)
-            most =
-                std::max(most, (is_disentangled ? 4.0 : 2.0) * (double)g.sequences.size() * node.attention.n_heads * g.length * g.length);
-    }
-    return most * (double)mx::size_of(c.dtype);
-}
-
-/* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
-tern_status workspace_of(const compiled &c, const tern_batch &batch, size_t *bytes, tern_error *err) {
-    const tern_rows rows = {.rows = {batch.n_tokens, batch.n_sequences, batch.n_picks}, .pairs = 0};
-    size_t activations;
-    const double scores = score_bytes(c, choose_groups(*c.owner, batch));
-    if (!tern__plan_bytes(c.plan.get(), &rows, &activations) || scores > 1e18 ||
-        !tern__size_add(activations / sizeof(float) * mx::size_of(c.dtype), (size_t)scores, bytes))
-        return TERN_FAIL(err, TERN_E_MEMORY, "%s: a batch of %lld tokens takes more than any memory", c.owner->name.c_str(),
-                         (long long)batch.n_tokens);
-    return TERN_OK;
-}
-
 tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t *bytes, tern_error *err) {
     *bytes = 0;
-    return guarded(err, [&] { return workspace_of(*static_cast<const compiled *>(program), *batch, bytes, err); });
+    return guarded(err, [&] {
+        const double workspace = workspace_of(*static_cast<const compiled *>(program), *batch);
+        if (workspace > 1e18)
+            return TERN_FAIL(err, TERN_E_MEMORY, "mlx: %lld tokens take more than any memory", (long long)batch->n_tokens);
+        *bytes = (size_t)workspace;
+        return TERN_OK;
+    });
 }
 
 const tern_device_record record = {

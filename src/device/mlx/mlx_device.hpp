@@ -20,9 +20,10 @@ namespace mx = mlx::core;
 
 struct device {
     mx::Device unit;
-    std::string name; /* "mlx:gpu" */
-    std::string isa;  /* MLX's version and what it runs on */
-    bool can_wrap;    /* host memory becomes an array without a copy */
+    std::string name;                 /* "mlx:gpu" */
+    std::string isa;                  /* MLX's version and what it runs on */
+    bool can_wrap;                    /* host memory becomes an array without a copy */
+    std::optional<mx::Stream> stream; /* that computes; none: the default one of the calling thread */
 };
 
 /* A linear's or an embedding's weight: as rows [out, in] of the dtype that computes, or quantized by MLX. */

@@ -28,7 +28,8 @@ using mx::array;
 std::vector<group> choose_groups(const device &d, const tern_batch &batch) {
     const double group_cost = d.unit == mx::Device::gpu ? GROUP_COST_GPU : GROUP_COST_CPU;
     std::map<int32_t, std::vector<int32_t>> by_length;
-    for (int64_t s = 0; s < batch.n_sequences; s++) by_length[(int32_t)(batch.row_start[s + 1] - batch.row_start[s])].push_back((int32_t)s);
+    for (int64_t s = 0; s < batch.n_sequences; s++)
+        by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
     std::vector<int32_t> lengths;
     std::vector<double> before = {0}; /* sequences shorter than lengths[i] */
     for (const auto &[length, sequences] : by_length) {
@@ -106,6 +107,7 @@ block make_block(const group &g, const tern_batch &batch) {
     b.length = g.length;
     b.sequences = g.sequences;
     const int32_t start = (int32_t)batch.row_start[g.sequences[0]];
+    const int32_t last_row = std::max(0, (int32_t)batch.n_tokens - 1);
     bool is_in_order = true;
     std::vector<int32_t> rows;
     std::unique_ptr<bool[]> mask(new bool[(size_t)b.n * (size_t)b.length]);
@@ -113,7 +115,7 @@ block make_block(const group &g, const tern_batch &batch) {
         const int32_t first = (int32_t)batch.row_start[s], length = (int32_t)batch.row_start[s + 1] - first;
         b.lengths.push_back(length);
         for (int32_t t = 0; t < g.length; t++) {
-            const int32_t row = t < length ? first + t : first;
+            const int32_t row = t < length ? first + t : std::min(first, last_row);
             is_in_order = is_in_order && row == start + (int32_t)rows.size();
             mask[rows.size()] = t < length;
             rows.push_back(row);
@@ -178,7 +180,12 @@ class graph {
     array compute(const tern_node &node, const tables *t);
 };
 
-array graph::integers(tern_input input) const { return array(batch.inputs[input], {(int32_t)batch.n_tokens}, mx::int32); }
+/* A batch without any token has one here, which nothing counts: not every op of MLX takes arrays without rows. */
+array graph::integers(tern_input input) const {
+    static const int32_t none = 0;
+    const int32_t n = (int32_t)batch.n_tokens;
+    return array(n > 0 ? batch.inputs[input] : &none, {std::max(n, 1)}, mx::int32);
+}
 
 array graph::embedding(const tern_node &node) const {
     const weight &w = weight_of(node, 0);
@@ -390,8 +397,9 @@ array graph::pool_one_row(const tern_node &node) {
     for (int64_t i = 0; i < batch.n_sequences; i++) {
         const int64_t first = batch.row_start[i], last = batch.row_start[i + 1] - 1;
         const bool has_rows = first + n_prompt <= last;
-        rows.push_back((int32_t)(node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first));
-        is_there.push_back(node.pool == TERN_POOL_CLS || has_rows ? 1 : 0);
+        const bool is_empty = last < first;
+        rows.push_back((int32_t)(is_empty ? 0 : node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first));
+        is_there.push_back(!is_empty && (node.pool == TERN_POOL_CLS || has_rows) ? 1 : 0);
     }
     const int32_t n = (int32_t)rows.size();
     const array y = mx::take(x, array(rows.begin(), {n}, mx::int32), 0, s);

@@ -12,10 +12,6 @@
 
 /* ---- The file ---- */
 
-/* Makes the plan of a class from the model. */
-typedef tern_status tern_spm_plan(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                  tern_error *err);
-
 /* The control and the user-defined pieces are the class's additional special tokens, whatever the folder says of these. */
 static tern_status set_additional(tern_tokenizer_settings *settings, const tern_sentencepiece *model, tern_error *err) {
     json_t *tokens = json_array();
@@ -41,8 +37,8 @@ static tern_status find_file(char **path, const tern_tokenizer_settings *setting
     return tern__tokenizer_file_path(path, settings, cls, cls->vocab_file, err);
 }
 
-static tern_status plan_model(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                              tern_spm_plan *make, tern_error *err) {
+tern_status tern__plan_sentencepiece(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
+                                     tern_error *err) {
     char *path;
     tern_mapping file;
     tern_sentencepiece model = {0};
@@ -51,7 +47,7 @@ static tern_status plan_model(tern_tokenizer_plan *plan, tern_tokenizer_settings
     if (status == TERN_OK) {
         status = tern__sentencepiece_read(&model, file.data, file.bytes, path, err);
         if (status == TERN_OK) status = set_additional(settings, &model, err);
-        if (status == TERN_OK) status = make(plan, settings, &model, err);
+        if (status == TERN_OK) status = cls->plan_pieces(plan, settings, &model, err);
         tern__sentencepiece_free(&model);
         tern__file_unmap(&file);
     }
@@ -127,8 +123,8 @@ static tern_status add_fairseq_pieces(tern_model_tables *tables, const tern_toke
     return tern__pieces_add(tables, model, 3, err);
 }
 
-static tern_status make_xlm_roberta(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                    tern_error *err) {
+tern_status tern__pieces_as_xlm_roberta(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                        tern_error *err) {
     const char *scheme;
     TERN_TRY(find_prepend_scheme(&scheme, settings, "never", err));
     TERN_TRY(add_fairseq_pieces(&plan->tables, settings, model, TERN_BOS, err));
@@ -139,8 +135,8 @@ static tern_status make_xlm_roberta(tern_tokenizer_plan *plan, tern_tokenizer_se
     return TERN_OK;
 }
 
-static tern_status make_camembert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                  tern_error *err) {
+tern_status tern__pieces_as_camembert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                      tern_error *err) {
     static const struct {
         const char *text; /* NULL: a named token */
         tern_named_token token;
@@ -194,8 +190,8 @@ static tern_status join_languages(tern_tokenizer_settings *settings, size_t n_la
     return is_whole ? TERN_OK : TERN_FAIL_MEMORY(err, n_languages * sizeof *joined);
 }
 
-static tern_status make_mbart(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                              tern_error *err) {
+tern_status tern__pieces_as_mbart(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                  tern_error *err) {
     TERN_TRY(add_fairseq_pieces(&plan->tables, settings, model, TERN_BOS, err));
     TERN_TRY(add_languages(&plan->tables, languages, N_MBART_LANGUAGES, err));
     TERN_TRY(add_named(&plan->tables, settings, TERN_MASK, err));
@@ -206,8 +202,8 @@ static tern_status make_mbart(tern_tokenizer_plan *plan, tern_tokenizer_settings
     return TERN_OK;
 }
 
-static tern_status make_mbart50(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                tern_error *err) {
+tern_status tern__pieces_as_mbart50(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                    tern_error *err) {
     TERN_TRY(add_fairseq_pieces(&plan->tables, settings, model, TERN_CLS, err));
     TERN_TRY(add_languages(&plan->tables, languages, N_MBART50_LANGUAGES, err));
     TERN_TRY(add_named(&plan->tables, settings, TERN_MASK, err));
@@ -239,8 +235,8 @@ static tern_status set_albert_normalizer(tern_tokenizer_plan *plan, const tern_t
     return TERN_OK;
 }
 
-static tern_status make_albert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                               tern_error *err) {
+tern_status tern__pieces_as_albert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                   tern_error *err) {
     bool keep_accents = false;
     const char *scheme;
     TERN_TRY(tern__setting_bool(&keep_accents, NULL, settings, "keep_accents", err));
@@ -252,8 +248,8 @@ static tern_status make_albert(tern_tokenizer_plan *plan, tern_tokenizer_setting
     return TERN_OK;
 }
 
-static tern_status make_xlnet(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                              tern_error *err) {
+tern_status tern__pieces_as_xlnet(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                  tern_error *err) {
     TERN_TRY(tern__pieces_add(&plan->tables, model, 0, err));
     TERN_TRY(set_albert_normalizer(plan, settings, model, false, false, err));
     plan->model = unigram_model(model->unk_id, false);
@@ -286,7 +282,8 @@ static tern_status add_sentinels(tern_tokenizer_plan *plan, tern_tokenizer_setti
     return TERN_OK;
 }
 
-static tern_status make_t5(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model, tern_error *err) {
+tern_status tern__pieces_as_t5(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                               tern_error *err) {
     TERN_TRY(tern__pieces_add(&plan->tables, model, 0, err));
     TERN_TRY(add_sentinels(plan, settings, err));
     plan->model = unigram_model(2, false);
@@ -295,8 +292,8 @@ static tern_status make_t5(tern_tokenizer_plan *plan, tern_tokenizer_settings *s
     return TERN_OK;
 }
 
-static tern_status make_deberta_v2(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                   tern_error *err) {
+tern_status tern__pieces_as_deberta_v2(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                       tern_error *err) {
     bool lowercase = false, split_by_punct = false;
     const char *scheme;
     tern_text unk;
@@ -320,8 +317,8 @@ static tern_status make_deberta_v2(tern_tokenizer_plan *plan, tern_tokenizer_set
     return TERN_OK;
 }
 
-static tern_status make_big_bird(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                 tern_error *err) {
+tern_status tern__pieces_as_big_bird(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                     tern_error *err) {
     enum { UNK_ID = 100 };
     const char *scheme;
     tern_text unk;
@@ -337,8 +334,8 @@ static tern_status make_big_bird(tern_tokenizer_plan *plan, tern_tokenizer_setti
 
 /* ---- BPE ---- */
 
-static tern_status make_llama(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                              tern_error *err) {
+tern_status tern__pieces_as_llama(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                  tern_error *err) {
     bool add_prefix_space = true, is_legacy = false;
     TERN_TRY(tern__setting_bool(&add_prefix_space, NULL, settings, "add_prefix_space", err));
     TERN_TRY(tern__setting_bool(&is_legacy, NULL, settings, "legacy", err));
@@ -352,8 +349,8 @@ static tern_status make_llama(tern_tokenizer_plan *plan, tern_tokenizer_settings
     return TERN_OK;
 }
 
-static tern_status make_gemma(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                              tern_error *err) {
+tern_status tern__pieces_as_gemma(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                  tern_error *err) {
     tern_text unk;
     TERN_TRY(tern__named_token_get(&unk, settings, TERN_UNK, err));
     TERN_TRY(tern__pieces_to_bpe(&plan->tables, model, err));
@@ -366,8 +363,8 @@ static tern_status make_gemma(tern_tokenizer_plan *plan, tern_tokenizer_settings
 }
 
 /* Ids start anew behind the four first tokens. */
-static tern_status make_nllb(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                             tern_error *err) {
+tern_status tern__pieces_as_nllb(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                 tern_error *err) {
     static const tern_named_token first[] = {TERN_BOS, TERN_PAD, TERN_EOS, TERN_UNK};
     tern_text texts[4];
     for (size_t i = 0; i < 4; i++) TERN_TRY(tern__named_token_get(&texts[i], settings, first[i], err));
@@ -404,8 +401,8 @@ static tern_status rename_pieces(tern_tokenizer_plan *plan, const tern_tokenizer
     return status;
 }
 
-static tern_status make_backend(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
-                                tern_error *err) {
+tern_status tern__pieces_as_backend(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_sentencepiece *model,
+                                    tern_error *err) {
     if (model->is_unigram) {
         TERN_TRY(tern__pieces_add(&plan->tables, model, 0, err));
         plan->model = unigram_model(model->unk_id, model->byte_fallback);
@@ -421,70 +418,4 @@ static tern_status make_backend(tern_tokenizer_plan *plan, tern_tokenizer_settin
     if (model->eos_id >= 0) TERN_TRY(set_default(settings, TERN_EOS, "eos_token", model->eos_piece, err));
     if (model->unk_id >= 0) TERN_TRY(set_default(settings, TERN_UNK, "unk_token", model->unk_piece, err));
     return TERN_OK;
-}
-
-/* ---- The classes ---- */
-
-tern_status tern__plan_xlm_roberta(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                                   tern_error *err) {
-    return plan_model(plan, settings, cls, make_xlm_roberta, err);
-}
-
-tern_status tern__plan_camembert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                                 tern_error *err) {
-    return plan_model(plan, settings, cls, make_camembert, err);
-}
-
-tern_status tern__plan_albert(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                              tern_error *err) {
-    return plan_model(plan, settings, cls, make_albert, err);
-}
-
-tern_status tern__plan_t5(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls, tern_error *err) {
-    return plan_model(plan, settings, cls, make_t5, err);
-}
-
-tern_status tern__plan_deberta_v2(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                                  tern_error *err) {
-    return plan_model(plan, settings, cls, make_deberta_v2, err);
-}
-
-tern_status tern__plan_llama(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                             tern_error *err) {
-    return plan_model(plan, settings, cls, make_llama, err);
-}
-
-tern_status tern__plan_gemma(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                             tern_error *err) {
-    return plan_model(plan, settings, cls, make_gemma, err);
-}
-
-tern_status tern__plan_mbart(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                             tern_error *err) {
-    return plan_model(plan, settings, cls, make_mbart, err);
-}
-
-tern_status tern__plan_mbart50(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                               tern_error *err) {
-    return plan_model(plan, settings, cls, make_mbart50, err);
-}
-
-tern_status tern__plan_nllb(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                            tern_error *err) {
-    return plan_model(plan, settings, cls, make_nllb, err);
-}
-
-tern_status tern__plan_xlnet(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                             tern_error *err) {
-    return plan_model(plan, settings, cls, make_xlnet, err);
-}
-
-tern_status tern__plan_big_bird(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                                tern_error *err) {
-    return plan_model(plan, settings, cls, make_big_bird, err);
-}
-
-tern_status tern__plan_backend(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const tern_tokenizer_class *cls,
-                               tern_error *err) {
-    return plan_model(plan, settings, cls, make_backend, err);
 }

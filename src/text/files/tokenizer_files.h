@@ -51,10 +51,14 @@ typedef struct tern_tokenizer_plan {
 } tern_tokenizer_plan;
 
 struct tern_tokenizer_class;
+struct tern_sentencepiece;
 
 /* Fills the plan; it may change the settings. */
 typedef tern_status tern_plan_maker(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings, const struct tern_tokenizer_class *cls,
                                     tern_error *err);
+/* The same from a SentencePiece model. */
+typedef tern_status tern_pieces_planner(tern_tokenizer_plan *plan, tern_tokenizer_settings *settings,
+                                        const struct tern_sentencepiece *model, tern_error *err);
 /* The post-processor's JSON, once all tokens are in; *out NULL when memory is short. */
 typedef tern_status tern_post_processor_maker(json_t **out, const tern_tokenizer *tokenizer, const tern_tokenizer_settings *settings,
                                               tern_error *err);
@@ -71,6 +75,7 @@ typedef struct tern_tokenizer_class {
     bool mask_is_normalized;          /* and is sought in the normalized text */
     bool adds_strings_again;          /* all special tokens are added once more, as plain strings */
     tern_plan_maker *make_plan;
+    tern_pieces_planner *plan_pieces;               /* where make_plan is tern__plan_sentencepiece */
     tern_post_processor_maker *make_post_processor; /* NULL: bos and eos, as add_bos_token and add_eos_token say .. */
     bool bos_and_eos_win;                           /* .. and these two, where they are set, come before it */
 } tern_tokenizer_class;
@@ -123,9 +128,10 @@ tern_status tern__tokenizer_file_path(char **out, const tern_tokenizer_settings 
 bool tern__text_equals(tern_text a, tern_text b);
 
 /* wordpiece_files.c, byte_level_files.c, sentencepiece_files.c; post_processor_files.c */
-tern_plan_maker tern__plan_bert, tern__plan_gpt2, tern__plan_qwen2, tern__plan_clip;
-tern_plan_maker tern__plan_xlm_roberta, tern__plan_camembert, tern__plan_albert, tern__plan_t5, tern__plan_deberta_v2, tern__plan_llama,
-    tern__plan_gemma, tern__plan_mbart, tern__plan_mbart50, tern__plan_nllb, tern__plan_xlnet, tern__plan_big_bird, tern__plan_backend;
+tern_plan_maker tern__plan_bert, tern__plan_gpt2, tern__plan_qwen2, tern__plan_clip, tern__plan_sentencepiece;
+tern_pieces_planner tern__pieces_as_xlm_roberta, tern__pieces_as_camembert, tern__pieces_as_mbart, tern__pieces_as_mbart50,
+    tern__pieces_as_albert, tern__pieces_as_xlnet, tern__pieces_as_t5, tern__pieces_as_deberta_v2, tern__pieces_as_big_bird,
+    tern__pieces_as_llama, tern__pieces_as_gemma, tern__pieces_as_nllb, tern__pieces_as_backend;
 tern_post_processor_maker tern__post_bos_eos, tern__post_bert, tern__post_roberta, tern__post_mpnet, tern__post_clip, tern__post_deberta;
 tern_post_processor_maker tern__post_xlm_roberta, tern__post_albert, tern__post_t5, tern__post_xlnet, tern__post_mbart, tern__post_mbart50,
     tern__post_nllb;
