@@ -208,6 +208,7 @@ typedef struct tern_encoding {
     struct tern_encoding *overflowing; /* NULL unless asked for. What truncation cut off, piece by piece, each as an encoding without
                                           overflowing of its own; of a pair that is cut twice, the pieces combined */
     size_t n_overflowing;
+    size_t n_truncated;           /* tokens that truncation cut off */
 } tern_encoding;
 
 /* tern_tokenizer_encode - ids as Hugging Face's `tokenizers` gives them, neither padded nor (unless asked) truncated.
@@ -239,7 +240,8 @@ typedef struct tern_model tern_model;
 typedef struct tern_model_options {
     size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
     const char *device; /* "cpu" (default), or as tern_device_list names it; "cuda" and "mlx" alone: the first, the default one */
-    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other */
+    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other; mlx also has "float16", "bfloat16" and
+                         * weights quantized by MLX: "affine8-g64", "affine8-g32", "affine4-g64", "affine4-g32", "mxfp4" */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
 } tern_model_options;
@@ -248,7 +250,7 @@ TERN_API tern_model_options tern_model_options_default(void);
 
 /* tern_model_load - a checkpoint folder becomes a model that runs.
  * Reads config.json, the weights, the tokenizer, and for a sentence-transformers folder modules.json and what it names: the modules
- * Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
+ * Transformer, MLMTransformer, StaticEmbedding, Pooling, Dense, LayerNorm, WeightedLayerPooling, SpladePooling, Normalize and Dropout in any order that fits, as sentence-transformers 6.2 runs them. The weights,
  * also of a module in its own folder, are the first that is there of model.safetensors, the files that model.safetensors.index.json lists, pytorch_model.bin (in either of
  * PyTorch's containers; of its pickle only tensors are read and nothing is run), and the files that pytorch_model.bin.index.json lists.
  * Nothing is downloaded.
@@ -271,9 +273,10 @@ typedef struct tern_model_info {
     int64_t num_hidden_layers;
     int64_t vocab_size;
     int64_t max_position_embeddings;
-    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed */
+    int64_t max_seq_length;          /* texts are cut to so many tokens by tern_model_embed; 0: they are not cut */
     const char *pooling;             /* default of tern_model_embed: "mean", "cls, max" ..., "none" */
     bool normalize;                  /* default of tern_model_embed */
+    bool is_sparse;                  /* most components of an embedding are 0: see tern_model_embed_sparse */
     bool is_sentence_transformer;    /* the folder has modules.json */
     const char *default_prompt_name; /* the prompt of texts for which none is asked; NULL: none */
     const char *similarity_fn_name;  /* that the folder recommends: "cosine", "dot" ...; NULL: it does not say */
@@ -292,9 +295,10 @@ TERN_API const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model)
 
 /* Memory that a run of `batch` sequences of `tokens` tokens each needs, known before it runs. */
 typedef struct tern_memory_plan {
-    int64_t mapped_bytes;    /* weight files, mapped; shared with other processes and reclaimable */
-    int64_t packed_bytes;    /* weights laid out for the device */
-    int64_t workspace_bytes; /* activations and per-thread scratch of the run */
+    int64_t mapped_bytes;    /* weight files, mapped: of them only what is read after packing, as embedding tables are, stays in memory,
+                              * shared with other processes and reclaimable */
+    int64_t packed_bytes;    /* weights laid out for the device; on the CPU a head's come to them when it is first asked for */
+    int64_t workspace_bytes; /* activations and per-thread scratch of a run, on the CPU of one that asks for no head */
 } tern_memory_plan;
 
 TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out,
@@ -402,13 +406,18 @@ typedef struct tern_embed_options {
     size_t size;              /* sizeof(tern_embed_options); set by tern_embed_options_default */
     tern_pooling pooling;
     tern_choice normalize;    /* to unit length; default: whether the last module is Normalize */
-    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone */
+    size_t max_batch_tokens;  /* token budget of one run, which bounds memory; default 4096; a longer text runs alone; where
+                               * embeddings are sparse an eighth of it, as each token then has a row as wide as the vocabulary */
     bool (*progress)(void *user, size_t done, size_t total); /* after each run, from the calling thread; false stops; NULL: none */
     void *user;
     tern_stage_times *times;  /* set on success; NULL (default): not wanted */
     tern_embed_task task;     /* default TERN_EMBED_TEXT */
     const char *prompt;       /* put in front of every text; "": none; NULL (default): the one of prompt_name */
     const char *prompt_name;  /* one of tern_model_prompt_name; NULL (default): as the task says */
+    size_t truncate_dim;      /* of tern_model_embed: keep the first so many components; 0 (default): what the folder says, else all */
+    bool with_windows;        /* of tern_model_embed: a longer text is embedded whole, window by window; default false: it is cut */
+    size_t stride;            /* tokens that a window shares with the one before it; default 0 */
+    size_t *n_truncated;      /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_embed_options;
 
 TERN_API tern_embed_options tern_embed_options_default(void);
@@ -419,13 +428,33 @@ TERN_API const char *tern_model_prompt(const tern_model *model, const char *name
 /* C, the width of one embedding: what the last module makes. */
 TERN_API size_t tern_model_embedding_size(const tern_model *model);
 
+/* tern_model_embed_width - W, components of a vector that tern_model_embed writes with these options: C, or truncate_dim where that is less.
+ * options  NULL for the defaults */
+TERN_API size_t tern_model_embed_width(const tern_model *model, const tern_embed_options *options);
+
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
  * Texts are cut to max_seq_length tokens, sorted by length and run in batches of at most max_batch_tokens tokens; a text's vector is
  * the same bits whatever it is embedded with.
- * embeddings  [n_texts, C], in the order of the texts
- * n_tokens    [n_texts], ids of each text after truncation; NULL: not wanted
+ *
+ * truncate_dim cuts what the modules made, a last Normalize among them; such a vector is scaled to unit length again only where normalize
+ * is TERN_CHOICE_YES.
+ *
+ * with_windows: a text of more than max_seq_length tokens becomes windows of max_seq_length tokens, special tokens around each, that share
+ * `stride` tokens: the tokenizer's overflowing pieces. Its vector is
+ *
+ *   v = sum_k n_k v_k / sum_k n_k        scaled to unit length where a short text's is
+ *
+ * with v_k the vector of window k before any scaling to unit length and n_k the tokens in it that no window before has, special tokens not
+ * counted. With mean pooling and no stride that is the mean over the tokens of the text, as for a short one, but that each token sees its
+ * window alone and special tokens are in every window. A text that fits one window has the same bits as without windows. Of a prompt, the
+ * first window has it.
+ *
+ * embeddings  [n_texts, W], in the order of the texts
+ * n_tokens    [n_texts], ids of each text after truncation, or of all of it with windows; NULL: not wanted
  * errors      TERN_E_ARGUMENT  text N is not UTF-8, or the model has no tokenizer, a pooling is asked for that others build upon, both
  *                              prompt and prompt_name are given, or there is no prompt_name of that name (the message lists those known)
+ *                              stride is not less than the tokens of a text that a window has room for
+ *             TERN_E_UNSUPPORTED  windows with a prompt that the Pooling leaves out
  *             TERN_E_CANCELLED */
 TERN_API tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
                                       float *embeddings, int32_t *n_tokens, tern_error *err);
@@ -460,6 +489,41 @@ typedef struct tern_profile {
 TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_text *texts, size_t n_texts,
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
+
+/* ---- Sparse vectors (SPLADE) and vectors of tokens (late interaction) --------------------------------------------------------- */
+
+typedef struct tern_sparse_entry {
+    int32_t id;   /* of a token of the vocabulary */
+    float weight; /* above 0 */
+} tern_sparse_entry;
+
+/* The entries that are not 0, the heaviest first, of equal ones the lower id. */
+typedef struct tern_sparse_vector {
+    tern_sparse_entry *entries;
+    size_t n;
+} tern_sparse_vector;
+
+/* tern_model_embed_sparse - one sparse vector a text, as sentence-transformers' SparseEncoder gives them; tern_model_embed gives the same
+ * with its zeros.
+ * max_active_dims  keep so many of the heaviest entries; 0: as many as the folder says, else all
+ * vectors          [n_texts]; free with tern_sparse_vectors_free
+ * n_tokens         [n_texts], ids of each text after truncation; NULL: not wanted
+ * errors           as tern_model_embed     TERN_E_UNSUPPORTED  the folder has no SpladePooling */
+TERN_API tern_status tern_model_embed_sparse(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             size_t max_active_dims, tern_sparse_vector *vectors, int32_t *n_tokens, tern_error *err);
+TERN_API void tern_sparse_vectors_free(tern_sparse_vector *vectors, size_t n);
+
+/* The width of a token's vector; 0: the folder's modules make none. */
+TERN_API size_t tern_model_token_embedding_size(const tern_model *model);
+
+/* tern_model_embed_tokens - a vector for each token of each text, special tokens and those of the prompt among them, as
+ * sentence-transformers' encode gives them with output_value="token_embeddings": what the last module that makes token_embeddings made.
+ * options     pooling and normalize are not used
+ * embeddings  [n_texts], each [n_tokens[i], width]; free each with tern_free
+ * n_tokens    [n_texts], not NULL: ids of each text after truncation
+ * errors      as tern_model_embed     TERN_E_UNSUPPORTED  the folder's modules make no token_embeddings (StaticEmbedding) */
+TERN_API tern_status tern_model_embed_tokens(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options,
+                                             float **embeddings, int32_t *n_tokens, tern_error *err);
 
 /* ---- Quantization: vectors as bytes or bits ------------------------------------------------------------------------------------- */
 
@@ -546,6 +610,7 @@ typedef struct tern_classify_options {
     size_t max_batch_tokens;                 /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;                     /* set on success: how many texts or pairs were cut; NULL (default): not wanted */
 } tern_classify_options;
 
 TERN_API tern_classify_options tern_classify_options_default(void);
@@ -592,6 +657,7 @@ typedef struct tern_token_classify_options {
     size_t max_batch_tokens;               /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;                   /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_token_classify_options;
 
 TERN_API tern_token_classify_options tern_token_classify_options_default(void);
@@ -673,6 +739,7 @@ typedef struct tern_fill_mask_options {
     size_t max_batch_tokens;     /* as in tern_embed_options, like the next two */
     bool (*progress)(void *user, size_t done, size_t total);
     void *user;
+    size_t *n_truncated;         /* set on success: how many texts were cut; NULL (default): not wanted */
 } tern_fill_mask_options;
 
 TERN_API tern_fill_mask_options tern_fill_mask_options_default(void);

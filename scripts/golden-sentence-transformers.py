@@ -21,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import sentence_transformers
+import safetensors.torch
 import tokenizers
 import torch
 import transformers
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer import modules
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +57,7 @@ def wordpiece(lowercase):
     return tokenizer
 
 
-def bert(folder, name="BertModel", lowercase=True, model_max_length=48, **settings):
+def bert(folder, name="BertModel", lowercase=True, model_max_length=48, scale=0.35, **settings):
     """A checkpoint of transformers, for sentence-transformers to begin with."""
     tokenizer = transformers.BertTokenizerFast(tokenizer_object=wordpiece(lowercase), do_lower_case=lowercase, model_max_length=model_max_length)
     config = transformers.BertConfig(**{**dict(vocab_size=len(tokenizer), hidden_size=12, num_hidden_layers=1, num_attention_heads=3,
@@ -64,7 +66,7 @@ def bert(folder, name="BertModel", lowercase=True, model_max_length=48, **settin
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(0, 0.35)
+                parameter.normal_(0, scale)
             else:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)
@@ -221,12 +223,103 @@ def do_lower_case(work):
     return SentenceTransformer(modules=[transformer(work, lowercase=False), modules.Pooling(12, "mean")])
 
 
+def layers(work, gives_layers):
+    pooling = randomize(modules.WeightedLayerPooling(12, num_hidden_layers=3, layer_start=1))
+    with torch.no_grad():
+        pooling.layer_weights.copy_(torch.tensor([0.3, -0.2, 1.7]))
+    settings = {"output_hidden_states": True} if gives_layers else {}
+    return SentenceTransformer(modules=[transformer(work, num_hidden_layers=3, **settings), pooling, modules.Pooling(12, "mean")])
+
+
+@case(calls=((), ("--token-embeddings",)))
+def layers_weighted(work):
+    return layers(work, True)
+
+
+@case()
+def layers_not_given(work):
+    return layers(work, False)
+
+
+def static(work, truncation):
+    tokenizer = wordpiece(True)
+    if truncation:
+        tokenizer.enable_truncation(9)
+    return randomize(modules.StaticEmbedding(tokenizer, embedding_dim=15))
+
+
+@case(calls=((), ("--normalize",), ("--prompt", "In short: ")))
+def static_embedding(work):
+    return SentenceTransformer(modules=[static(work, False)])
+
+
+@case()
+def static_embedding_dense(work):
+    return SentenceTransformer(modules=[static(work, True), randomize(modules.Dense(15, 6)), modules.Normalize()])
+
+
+def model2vec(folder):
+    """Another name of the table, as model2vec saves it."""
+    path = folder / "0_StaticEmbedding" / "model.safetensors"
+    path = path if path.exists() else folder / "model.safetensors"
+    table = safetensors.torch.load_file(path)["embedding.weight"]
+    safetensors.torch.save_file({"embeddings": table}, path)
+
+
+@case(finish=model2vec)
+def static_embedding_model2vec(work):
+    return SentenceTransformer(modules=[static(work, False), modules.Normalize()])
+
+
+def splade(work, strategy, activation, **options):
+    transformer_module = modules.Transformer(bert(work / "bert", "BertForMaskedLM", scale=0.2), transformer_task="fill-mask")
+    return SparseEncoder(modules=[transformer_module, SpladePooling(strategy, activation)], **options)
+
+
+@case(calls=((), ("--max-active-dims", "7"), ("--token-embeddings",)))
+def splade_max(work):
+    return splade(work, "max", "relu")
+
+
+@case(calls=((), ("--query",), ("--document",)))
+def splade_sum_log1p(work):
+    model = splade(work, "sum", "log1p_relu", max_active_dims=11)
+    model.prompts.update({"query": "search query: "})
+    return model
+
+
+def mlm_transformer(folder):
+    rewrite(folder / "modules.json", lambda items: [
+        {**m, "type": "sentence_transformers.sparse_encoder.models." + ("MLMTransformer" if m["idx"] == 0 else "SpladePooling")} for m in items])
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 21, "do_lower_case": false}')
+
+
+@case(finish=mlm_transformer)
+def splade_old_form(work):
+    return splade(work, "max", "log1p_relu")
+
+
+@case(calls=(("--token-embeddings",), ("--token-embeddings", "--query"), ()))
+def tokens_projected(work):
+    model = SentenceTransformer(modules=[
+        transformer(work), randomize(modules.Dense(12, 8, bias=False, activation_function=torch.nn.Identity(),
+                                                   module_input_name="token_embeddings")),
+        modules.Normalize(module_input_name="token_embeddings"), modules.Pooling(8, "cls")])
+    model.prompts["query"] = "[MASK] "
+    return model
+
+
 # ---- Writing ----
 
 
 def encode(model, arguments, texts):
-    """The library's rows for what `tern embed` is asked for."""
+    """The library's rows for what `tern embed` is asked for; those of the tokens of all texts one below the other."""
     arguments = list(arguments)
+    if arguments[:1] == ["--token-embeddings"]:
+        if isinstance(model, SparseEncoder):  # its encode does not give them
+            return np.concatenate([model(model.preprocess([t]))["token_embeddings"][0].detach().numpy() for t in texts])
+        function = model.encode_query if "--query" in arguments else model.encode
+        return np.concatenate([rows.numpy() for rows in function(texts, output_value="token_embeddings", batch_size=4)])
     if "--pooling" in arguments:
         at = arguments.index("--pooling")
         model = SentenceTransformer(modules=[model[0], modules.Pooling(model[0].get_embedding_dimension(), arguments[at + 1])])
@@ -242,8 +335,11 @@ def encode(model, arguments, texts):
         elif argument in ("--query", "--document"):
             function = model.encode_query if argument == "--query" else model.encode_document
         else:
-            options[{"--prompt": "prompt", "--prompt-name": "prompt_name"}[argument]] = arguments.pop(0)
-    return function(texts, batch_size=4, **options).astype(np.float32)
+            value = arguments.pop(0)
+            name = {"--prompt": "prompt", "--prompt-name": "prompt_name", "--max-active-dims": "max_active_dims"}[argument]
+            options[name] = int(value) if name == "max_active_dims" else value
+    rows = function(texts, batch_size=4, **options)
+    return rows.to_dense().numpy() if isinstance(model, SparseEncoder) else rows.astype(np.float32)
 
 
 def make(name, target):
@@ -254,7 +350,15 @@ def make(name, target):
         build(Path(work)).eval().save(str(target), create_model_card=False, **save)
     if finish is not None:
         finish(target)
-    return SentenceTransformer(str(target), device="cpu"), calls
+    config = json.loads((target / "config_sentence_transformers.json").read_text())
+    return (SparseEncoder if config.get("model_type") == "SparseEncoder" else SentenceTransformer)(str(target), device="cpu"), calls
+
+
+def max_seq_length(model):
+    """0: none. A static embedding's tokenizer may cut, of which the library's own max_seq_length, infinity, knows nothing."""
+    if isinstance(model[0], modules.StaticEmbedding):
+        return (model.tokenizer.truncation or {}).get("max_length", 0)
+    return model.max_seq_length
 
 
 def write(name):
@@ -264,7 +368,7 @@ def write(name):
     for arguments in calls:
         rows = encode(model, arguments, TEXTS)
         results.append({"arguments": list(arguments), "width": rows.shape[1], "rows": base64.b64encode(rows.tobytes()).decode()})
-    expected = {"versions": VERSIONS, "max_seq_length": model.max_seq_length, "texts": TEXTS, "calls": results}
+    expected = {"versions": VERSIONS, "max_seq_length": max_seq_length(model), "texts": TEXTS, "calls": results}
     (target / "expected.json").write_text(json.dumps(expected, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -279,7 +383,16 @@ def check(name):
             expected = encode(model, arguments, texts)
             out = subprocess.run([tern, "embed", str(Path(work) / "model"), "--json", *arguments], input="\n".join(texts).encode(),
                                  capture_output=True, check=True).stdout
-            found = np.array([json.loads(line)["embedding"] for line in out.splitlines()], dtype=np.float32)
+            lines = [json.loads(line) for line in out.splitlines()]
+            if "embedding" in lines[0]:
+                found = np.array([line["embedding"] for line in lines], dtype=np.float32)
+            elif "token_embeddings" in lines[0]:
+                found = np.array([row for line in lines for row in line["token_embeddings"]], dtype=np.float32)
+            else:
+                found = np.zeros_like(expected)
+                for row, line in zip(found, lines):
+                    for entry in line["sparse_embedding"]:
+                        row[entry["id"]] = entry["weight"]
             worst = float(np.abs(found - expected).max() / max(1, np.abs(expected).max()))
             print(f"{'ok    ' if worst <= BOUND else 'FAILED'} {name} {' '.join(arguments)}: {worst:.2g}", flush=True)
 

@@ -217,6 +217,12 @@ ARCHITECTURES = {
              position_buckets=-1, max_relative_positions=9, pos_att_type=["c2p"], type_vocab_size=2),
         dict(hidden_size=36, num_attention_heads=2, num_hidden_layers=2, intermediate_size=50, relative_attention=True, embedding_size=20,
              position_buckets=8, max_relative_positions=24, pos_att_type=["p2c", "c2p"], type_vocab_size=3, hidden_act="gelu_new")]),
+    "nomic_bert": ("NomicBertConfig", "NomicBertModel", [
+        dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=37, pad_token_id=0),
+        dict(hidden_size=36, num_attention_heads=6, num_hidden_layers=1, intermediate_size=20, pad_token_id=0, type_vocab_size=1,
+             max_position_embeddings=202, tokens=(190, 70, 7, 1), rope_parameters={"rope_type": "default", "rope_theta": 70.0}),
+        dict(hidden_size=20, num_attention_heads=1, num_hidden_layers=3, intermediate_size=33, pad_token_id=0, hidden_act="gelu",
+             layer_norm_eps=1e-5)]),
 }
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"), ord("z") + 1)),
          *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]
@@ -321,6 +327,7 @@ HEAD_SETTINGS = {
                    dict(relative_attention=True, pos_att_type="c2p", pooler_hidden_act="tanh"), dict(embedding_size=6)],
     "modernbert": [dict(pad_token_id=0, local_attention=4), dict(pad_token_id=0, classifier_pooling="mean", classifier_bias=True, norm_bias=True),
                    dict(pad_token_id=0, classifier_activation="relu", decoder_bias=False)],
+    "nomic_bert": [dict(), dict(hidden_act="relu"), dict(type_vocab_size=1)],
 }
 HEAD_LENGTHS = (9, 6, 1)
 

@@ -27,6 +27,21 @@ class PyTorch:
             return out.last_hidden_state.numpy()
 
 
+class PyTorchCompiled(PyTorch):
+    """torch.compile with its default back end (inductor, which needs a C++ compiler), shapes dynamic."""
+    name = "torch-compile"
+
+    def __init__(self, folder, threads, cache):
+        super().__init__(folder, threads, cache)
+        self.model = self.torch.compile(self.model, dynamic=True)
+
+
+def cached(folder, cache, name):
+    """A path in the cache for what is made of this checkpoint."""
+    stamp = f"{Path(folder).resolve()} {(Path(folder) / 'model.safetensors').stat().st_mtime_ns}"
+    return Path(cache) / hashlib.sha256(stamp.encode()).hexdigest()[:16] / name
+
+
 def export_onnx(folder, path):
     import torch
     import transformers
@@ -57,8 +72,7 @@ class OnnxRuntime:
     def __init__(self, folder, threads, cache):
         import onnxruntime
         self.version = onnxruntime.__version__
-        stamp = f"{Path(folder).resolve()} {(Path(folder) / 'model.safetensors').stat().st_mtime_ns}"
-        path = Path(cache) / hashlib.sha256(stamp.encode()).hexdigest()[:16] / "model.onnx"
+        path = cached(folder, cache, "model.onnx")
         if not path.exists():
             export_onnx(folder, path)
         if self.fused:
@@ -102,6 +116,45 @@ class OnnxRuntimeFused(OnnxRuntime):
         return target
 
 
+class OpenVino:
+    """The same exported graph, compiled by OpenVINO for latency, in float32."""
+    name = "openvino"
+
+    def __init__(self, folder, threads, cache):
+        import openvino
+        self.version = openvino.__version__.split("-")[0]
+        path = cached(folder, cache, "model.onnx")
+        if not path.exists():
+            export_onnx(folder, path)
+        options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        self.model = openvino.Core().compile_model(str(path), "CPU", options)
+        self.inputs = {name for i in self.model.inputs for name in i.names}
+
+    def run(self, input_ids, attention_mask, token_type_ids):
+        feeds = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        return self.model({k: v for k, v in feeds.items() if k in self.inputs})[self.model.output(0)]
+
+
+class CTranslate2:
+    """Converted once by ctranslate2's own converter; float32."""
+    name = "ctranslate2"
+
+    def __init__(self, folder, threads, cache):
+        import ctranslate2
+        self.ctranslate2, self.version = ctranslate2, ctranslate2.__version__
+        path = cached(folder, cache, "ctranslate2")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ctranslate2.converters.TransformersConverter(str(folder)).convert(str(path), force=True)
+        self.model = ctranslate2.Encoder(str(path), device="cpu", compute_type="float32", inter_threads=1, intra_threads=threads)
+
+    def run(self, input_ids, attention_mask, token_type_ids):
+        view = self.ctranslate2.StorageView.from_array
+        ids, lengths = input_ids.astype(np.int32), attention_mask.sum(axis=1).astype(np.int32)
+        output = self.model.forward_batch(view(ids), view(lengths), token_type_ids=token_type_ids.tolist())
+        return np.array(output.last_hidden_state)
+
+
 class Tern:
     name = "tern"
     library_path = None
@@ -121,4 +174,4 @@ class Tern:
         return self.model.forward(input_ids, attention_mask, token_type_ids, out)
 
 
-ENGINES = {e.name: e for e in (PyTorch, OnnxRuntime, OnnxRuntimeFused, Tern)}
+ENGINES = {e.name: e for e in (PyTorch, PyTorchCompiled, OnnxRuntime, OnnxRuntimeFused, OpenVino, CTranslate2, Tern)}

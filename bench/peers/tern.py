@@ -22,7 +22,8 @@ class ModelInfo(Structure):
     _fields_ = [("model_type", c_char_p), ("architecture", c_char_p), ("tasks", POINTER(c_char_p)), ("n_parameters", c_int64),
                 ("checkpoint_dtype", c_int), ("checkpoint_bytes", c_int64), ("hidden_size", c_int64), ("num_hidden_layers", c_int64),
                 ("vocab_size", c_int64), ("max_position_embeddings", c_int64), ("max_seq_length", c_int64), ("pooling", c_char_p),
-                ("normalize", c_bool), ("is_sentence_transformer", c_bool), ("device", c_char_p), ("isa", c_char_p), ("dtype", c_char_p),
+                ("normalize", c_bool), ("is_sparse", c_bool), ("is_sentence_transformer", c_bool), ("default_prompt_name", c_char_p),
+                ("similarity_fn_name", c_char_p), ("n_labels", c_int64), ("device", c_char_p), ("isa", c_char_p), ("dtype", c_char_p),
                 ("threads", c_int)]
 
 

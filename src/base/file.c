@@ -56,6 +56,12 @@ void tern__file_unmap(tern_mapping *mapping) {
     *mapping = (tern_mapping){0};
 }
 
+void tern__file_forget(const void *data, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+    if (start < end) madvise((void *)start, end - start, MADV_DONTNEED); /* advice: without it only memory is lost */
+}
+
 /* Read to the end. `capacity` of *bytes is at least 1 and grows when the file turns out to be longer than it said. */
 static tern_status read_to_end(char **bytes, size_t *n_bytes, size_t capacity, int descriptor, const char *path, size_t max_bytes,
                                tern_error *err) {

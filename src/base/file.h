@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -17,6 +18,11 @@ typedef struct tern_mapping {
 
 tern_status tern__file_map(tern_mapping *out, const char *path, tern_error *err);
 void tern__file_unmap(tern_mapping *mapping);
+static inline bool tern__mapping_holds(const tern_mapping *mapping, const void *data) {
+    return mapping->data != NULL && (uintptr_t)data - (uintptr_t)mapping->data < mapping->bytes;
+}
+/* A part of a mapping that will hardly be read again: its whole pages leave the process's memory and come back when they are read. */
+void tern__file_forget(const void *data, size_t bytes);
 
 /* The whole file, NUL-terminated behind its last byte; free with free(). Refuses more than max_bytes. */
 tern_status tern__file_read(char **out, size_t *n_bytes, const char *path, size_t max_bytes, tern_error *err);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,15 +121,29 @@ static void *work(void *argument) {
     }
 }
 
+/* Signals sent to the process are the host program's: they go to threads of its own. Faults of a thread stay with it. */
+static void block_signals(sigset_t *before) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t signals;
+    sigfillset(&signals);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&signals, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &signals, before);
+}
+
 static tern_status start_workers(tern_thread_pool *pool, tern_error *err) {
-    for (int w = 0; w < pool->n_threads - 1; w++) {
+    tern_status status = TERN_OK;
+    sigset_t before;
+    block_signals(&before); /* a new thread has the mask of its maker */
+    for (int w = 0; w < pool->n_threads - 1 && status == TERN_OK; w++) {
         pool->workers[w] = (pool_worker){.pool = pool, .thread = w + 1};
         const int error = pthread_create(&pool->workers[w].id, NULL, work, &pool->workers[w]);
-        if (error != 0)
-            return TERN_FAIL(err, TERN_E_MEMORY, "thread %d of %d could not be started: %s", w + 2, pool->n_threads, strerror(error));
-        pool->n_workers++;
+        if (error == 0)
+            pool->n_workers++;
+        else
+            status = TERN_FAIL(err, TERN_E_MEMORY, "thread %d of %d could not be started: %s", w + 2, pool->n_threads, strerror(error));
     }
-    return TERN_OK;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
 }
 
 tern_status tern__thread_pool_new(tern_thread_pool **out, int n_threads, tern_error *err) {

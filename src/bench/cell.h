@@ -27,6 +27,7 @@ typedef struct tern_cell {
     char message[4096];     /* why */
     bool is_wrong, is_interrupted;
     double reference_error; /* |vector - reference| / |reference| of text 0; -1: not compared */
+    double reference_bound; /* above which it is wrong */
     int64_t peak_memory_bytes;
     tern_profile profile;
     tern_sample first, *warmups, *iterations;
@@ -39,7 +40,7 @@ void tern__cell_close(tern_cell *cell);
 /* Embed the cell's texts in one run; a failure is noted in the cell. */
 bool tern__cell_call(tern_cell *cell, tern_model *model, tern_sample *sample);
 /* Compare the vectors of the last call with the reference. */
-void tern__cell_check(tern_cell *cell, size_t width);
+void tern__cell_check(tern_cell *cell, size_t width, const char *dtype);
 void tern__cell_fail(tern_cell *cell, tern_status status, const char *message);
 bool tern__cell_is_running(const tern_cell *cell);
 

@@ -68,7 +68,7 @@ static bool measure_pair(pair *p) {
 /* Others, such as those of peaks, have no samples. */
 static bool is_comparable(const json_t *row) {
     const char *kind = tern__row_string(row, "kind");
-    return strcmp(kind, "embed") == 0 || strcmp(kind, "op") == 0;
+    return strcmp(kind, "embed") == 0 || strcmp(kind, "forward") == 0 || strcmp(kind, "op") == 0;
 }
 
 static const json_t *find_match(const json_t *rows, const json_t *row) {

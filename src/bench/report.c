@@ -33,10 +33,11 @@ const size_t tern__report_n_columns = sizeof tern__report_columns / sizeof *tern
 /* ---- Blocks ---- */
 
 static void title_of(char *out, size_t capacity, const json_t *row) {
-    snprintf(out, capacity, "%s%s: %s %s, %s %s %s, %.0f threads", tern__row_string(row, "model"),
-             json_is_true(json_object_get(row, "is_random")) ? " (random weights)" : "", tern__row_string(row, "engine"),
-             tern__row_string(row, "engine_version"), tern__row_string(row, "device"), tern__row_string(row, "isa"),
-             tern__row_string(row, "dtype"), tern__row_number(row, "threads", 0));
+    const bool is_forward = strcmp(tern__row_string(row, "kind"), "forward") == 0;
+    snprintf(out, capacity, "%s%s%s: %s %s, %s %s %s, %.0f threads", tern__row_string(row, "model"),
+             is_forward ? " from ids to hidden states" : "", json_is_true(json_object_get(row, "is_random")) ? " (random weights)" : "",
+             tern__row_string(row, "engine"), tern__row_string(row, "engine_version"), tern__row_string(row, "device"),
+             tern__row_string(row, "isa"), tern__row_string(row, "dtype"), tern__row_number(row, "threads", 0));
     const char *git = tern__row_string(row, "git");
     const size_t length = strlen(out);
     if (git[0] != '\0' && length < capacity) snprintf(out + length, capacity - length, ", git %s", git);
@@ -73,7 +74,7 @@ static bool sort_rows(tern_report *report) {
         char title[sizeof report->blocks->title] = {0};
         if (strcmp(kind, "op") == 0) report->ops[report->n_ops++] = row;
         if (strcmp(kind, "peaks") == 0) report->peaks[report->n_peaks++] = row;
-        if (strcmp(kind, "embed") != 0) continue;
+        if (strcmp(kind, "embed") != 0 && strcmp(kind, "forward") != 0) continue;
         title_of(title, sizeof title, row);
         tern_report_block *block = find_block(report, title, n);
         if (block == NULL) return false;
@@ -187,11 +188,27 @@ static void markdown_block(FILE *out, const tern_report *report, const tern_repo
     }
 }
 
+static void markdown_cell(FILE *out, const char *text) {
+    fputc(' ', out);
+    markdown_text(out, text);
+    fputs(" |", out);
+}
+
+static const tern_report_table markdown_sides = {.begin = "\n## Side by side\n\nMilliseconds (median), and how many times Tern's.\n\n|",
+                                                 .head = markdown_cell,
+                                                 .end_head = "\n|",
+                                                 .rule = "---|",
+                                                 .begin_row = "|",
+                                                 .cell = markdown_cell,
+                                                 .end_row = "\n",
+                                                 .end = ""};
+
 void tern__report_markdown(FILE *out, const tern_report *report) {
     fputs("# Benchmark\n\nTimes in milliseconds of a call from texts to vectors; low and high enclose the median with 95 % confidence. "
           "Keys are explained in Tern's docs/BENCHMARK.md.\n",
           out);
     for (size_t i = 0; i < report->n_blocks; i++) markdown_block(out, report, &report->blocks[i]);
+    tern__report_sides(out, report, &markdown_sides);
     if (report->n_ops == 0) return;
     fputs("\n## Ops\n\n| device | op | shape | in | out | tokens | batch | median us | GFLOP/s | GB/s | % of limit | bound by |\n"
           "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",

@@ -10,7 +10,7 @@
 
 typedef struct tern_report_block {
     char title[512];     /* model, engine, device ... */
-    const json_t **rows; /* [n_rows] of kind "embed", by chars, then batch. Borrowed */
+    const json_t **rows; /* [n_rows] of kind "embed" or "forward", by chars, then batch. Borrowed */
     size_t n_rows;
 } tern_report_block;
 
@@ -39,6 +39,20 @@ void tern__report_note(char *out, size_t capacity, const json_t *row);
 
 /* "latency grows as the batch to the power of 0.97 at 50 characters"; false for a row of another kind, or of another block. */
 bool tern__report_scaling(char *out, size_t capacity, const json_t *row, const tern_report_block *block);
+
+/* How a format writes a table. */
+typedef void tern_report_cell(FILE *out, const char *text);
+typedef struct tern_report_table {
+    const char *begin; /* with its heading */
+    tern_report_cell *head;
+    const char *end_head;
+    const char *rule; /* for each column, under the head; NULL: none */
+    const char *begin_row;
+    tern_report_cell *cell;
+    const char *end_row, *end;
+} tern_report_table;
+/* Engines side by side; nothing when no configuration was run by two. */
+void tern__report_sides(FILE *out, const tern_report *report, const tern_report_table *table);
 
 /* The formats. err is filled on failure; a full disk is the caller's to see. */
 void tern__report_csv(FILE *out, const tern_report *report);

@@ -147,6 +147,22 @@ static void write_ops(FILE *out, const tern_report *report) {
     fputs("</tbody></table></div></details>\n", out);
 }
 
+static void head_cell(FILE *out, const char *text) {
+    fputs("<th class=l>", out);
+    escape(out, text);
+    fputs("</th>", out);
+}
+
+static const tern_report_table html_sides = {.begin =
+                                                 "<h2>Side by side</h2><p>Milliseconds (median), and how many times Tern's: round by round "
+                                                 "where engines were measured in turns.</p><div class=t><table><thead><tr>",
+                                             .head = head_cell,
+                                             .end_head = "</tr></thead><tbody>\n",
+                                             .begin_row = "<tr>",
+                                             .cell = text_cell,
+                                             .end_row = "</tr>\n",
+                                             .end = "</tbody></table></div>\n"};
+
 /* ---- The page ---- */
 
 static tern_status write_plots(FILE *out, const tern_report_block *block, tern_error *err) {
@@ -195,6 +211,7 @@ tern_status tern__report_html(FILE *out, const tern_report *report, tern_error *
     const tern_status there = tern__plot_check(err);
     if (there != TERN_OK) return there;
     write_head(out, report);
+    tern__report_sides(out, report, &html_sides);
     for (size_t i = 0; i < report->n_blocks; i++) {
         const tern_report_block *block = &report->blocks[i];
         fputs("<h2>", out);

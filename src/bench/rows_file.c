@@ -71,7 +71,11 @@ double *tern__row_numbers(const json_t *row, const char *key, size_t *n) {
 }
 
 bool tern__rows_match(const json_t *a, const json_t *b) {
-    static const char *const strings[] = {"kind", "engine", "model", "device", "dtype", "op", "shape"};
+    return strcmp(tern__row_string(a, "engine"), tern__row_string(b, "engine")) == 0 && tern__rows_match_but_engine(a, b);
+}
+
+bool tern__rows_match_but_engine(const json_t *a, const json_t *b) {
+    static const char *const strings[] = {"kind", "model", "device", "dtype", "op", "shape"};
     static const char *const numbers[] = {"threads", "chars", "batch"}, *const of_ops[] = {"in", "out", "tokens"};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(tern__row_string(a, strings[i]), tern__row_string(b, strings[i])) != 0) return false;

@@ -16,5 +16,6 @@ double *tern__row_numbers(const json_t *row, const char *key, size_t *n);
 
 /* Do two rows tell of the same configuration: engine, model, device, dtype, threads, chars, batch; of an op: its shape too? */
 bool tern__rows_match(const json_t *a, const json_t *b);
+bool tern__rows_match_but_engine(const json_t *a, const json_t *b);
 
 #endif

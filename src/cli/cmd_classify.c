@@ -29,6 +29,7 @@ typedef struct classify_window {
 static int begin(tern_cli_task *task) {
     classify_command *command = (classify_command *)task;
     command->n_labels = (size_t)tern_model_get_info(task->model).n_labels;
+    if (command->has_pairs) task->truncated = "pair";
     if (command->n_labels == 0) return tern__cli_fail("%s has no labels", tern_model_get_info(task->model).architecture);
     if (command->top_k == 0 || (size_t)command->top_k > command->n_labels) command->top_k = (int64_t)command->n_labels;
     return TERN_CLI_DONE;
@@ -60,6 +61,7 @@ static int classify(classify_command *command, classify_window *window) {
         if (command->function != NULL && strcmp(names[i], command->function) == 0) options.function_to_apply = (tern_function_to_apply)i;
     options.progress = tern__cli_task_progress;
     options.user = &command->task;
+    options.n_truncated = &command->task.n_truncated;
     size_t without;
     if (command->has_pairs && !tern__cli_split_pairs(window->firsts, window->seconds, texts->texts, texts->n_texts, &without))
         return tern__cli_fail_text(texts, without, "has no tab between two texts, which --pairs wants");

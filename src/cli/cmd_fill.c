@@ -59,6 +59,7 @@ static int fill_window(tern_cli_task *task) {
     options.n_targets = command->n_targets;
     options.progress = tern__cli_task_progress;
     options.user = task;
+    options.n_truncated = &task->n_truncated;
     tern_fills fills;
     tern_error err;
     if (tern_model_fill_mask(&fills, task->model, task->texts.texts, task->texts.n_texts, &options, &err) != TERN_OK)

@@ -9,6 +9,8 @@
 #include "model_folder.h"
 #include "output.h"
 
+#define UNCUT_TOKENS 512 /* of a model that does not cut texts */
+
 typedef struct info_command {
     const char *name; /* the MODEL argument; NULL: no model */
     char *folder;     /* where it is */
@@ -275,6 +277,7 @@ static int look_at_model(info_command *command) {
     }
     if (command->batch == 0) command->batch = 1;
     if (command->tokens == 0) command->tokens = tern_model_get_info(command->model).max_seq_length;
+    if (command->tokens == 0) command->tokens = UNCUT_TOKENS;
     if (tern_model_plan_memory(command->model, command->batch, command->tokens, &command->plan, &err) != TERN_OK)
         return tern__cli_fail("%s", err.message);
     return TERN_CLI_DONE;

@@ -52,6 +52,7 @@ static int find_entities(tern_cli_task *task) {
         if (command->aggregation != NULL && strcmp(names[i], command->aggregation) == 0) options.aggregation = (tern_aggregation_strategy)i;
     options.progress = tern__cli_task_progress;
     options.user = task;
+    options.n_truncated = &task->n_truncated;
     tern_entities entities;
     tern_error err;
     if (tern_model_token_classify(&entities, task->model, task->texts.texts, task->texts.n_texts, &options, &err) != TERN_OK)

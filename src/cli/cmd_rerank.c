@@ -53,6 +53,7 @@ static int rerank_window(tern_cli_task *task) {
     options.function_to_apply = command->is_raw ? TERN_APPLY_NONE : TERN_APPLY_SIGMOID;
     options.progress = tern__cli_task_progress;
     options.user = task;
+    options.n_truncated = &task->n_truncated;
     tern_error err;
     int code = TERN_CLI_DONE;
     for (size_t i = 0; queries != NULL && i < n; i++) queries[i] = command->query;
@@ -72,7 +73,7 @@ static int rerank_window(tern_cli_task *task) {
 }
 
 static int run_rerank(int argc, char **argv) {
-    rerank_command command = {.task = {.begin = begin, .window = rerank_window, .reads_all = true}};
+    rerank_command command = {.task = {.begin = begin, .window = rerank_window, .reads_all = true, .truncated = "pair"}};
     const tern_cli_option options[] = {
         {.name = "--top-k",
          .value = "K",

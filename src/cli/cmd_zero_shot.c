@@ -87,6 +87,7 @@ static int classify_window(tern_cli_task *task) {
     tern_classify_options options = tern_classify_options_default();
     options.progress = tern__cli_task_progress;
     options.user = task;
+    options.n_truncated = &task->n_truncated;
     tern_error err;
     int code;
     if (scores == NULL || sorted == NULL) {
@@ -104,7 +105,7 @@ static int classify_window(tern_cli_task *task) {
 }
 
 static int run_zero_shot(int argc, char **argv) {
-    zero_shot_command command = {.task = {.window = classify_window}, .template = "This example is {}."};
+    zero_shot_command command = {.task = {.window = classify_window, .truncated = "pair"}, .template = "This example is {}."};
     const tern_cli_option options[] = {
         {.name = "--labels", .value = "A,B,...", .help = "candidate labels, with commas between them", .string = &command.labels},
         {.name = "--template",

@@ -1,5 +1,5 @@
-/* npy.c - the NumPy format, version 1.0: a header of 128 bytes, rewritten at the end with the number of rows, then the rows in C order as
- * little-endian float32. The file grows under a temporary name beside its own; an interrupt removes it.
+/* npy.c - the NumPy format, version 1.0: a header of 128 bytes, rewritten at the end with the number of rows, then the rows in C order,
+ * little-endian. The file grows under a temporary name beside its own; an interrupt removes it.
  * source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  * SPDX-License-Identifier: Apache-2.0 */
 #include "npy.h"
@@ -45,46 +45,52 @@ static int fail_npy(const tern_cli_npy *npy, int code) { return tern__cli_fail("
 
 static int write_header(const tern_cli_npy *npy) {
     char header[HEADER_BYTES + 1];
-    const int n = snprintf(header, sizeof header, "\x93NUMPY\x01%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", 0,
-                           HEADER_BYTES - MAGIC_BYTES, 0, npy->n_rows, npy->width);
+    const char *descr = npy->dtype == TERN_DTYPE_I8 ? "|i1" : npy->dtype == TERN_DTYPE_U8 ? "|u1" : "<f4";
+    const int n = snprintf(header, sizeof header, "\x93NUMPY\x01%c%c%c{'descr': '%s', 'fortran_order': False, 'shape': (%zu, %zu), }", 0,
+                           HEADER_BYTES - MAGIC_BYTES, 0, descr, npy->n_rows, npy->width);
     memset(header + n, ' ', (size_t)(HEADER_BYTES - 1 - n));
     header[HEADER_BYTES - 1] = '\n';
     return fwrite(header, 1, HEADER_BYTES, npy->stream) == HEADER_BYTES ? TERN_CLI_DONE : fail_npy(npy, errno);
 }
 
-/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. */
-static int open_descriptor(tern_cli_npy *npy, bool in_place) {
-    if (in_place) return open(npy->path, O_WRONLY | O_CLOEXEC);
+/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. A signal waits until the
+ * name is known to the one who removes the file. */
+static int open_temporary(tern_cli_npy *npy) {
     const size_t capacity = strlen(npy->path) + 64;
     char *temporary = malloc(capacity);
     if (temporary == NULL) return -1;
     int descriptor;
     unsigned n = 0;
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    for (int i = 0; i < N_ENDING_SIGNALS; i++) sigaddset(&signals, ending_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
     do {
         snprintf(temporary, capacity, "%s.%ld-%u.partial", npy->path, (long)getpid(), n++);
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (descriptor < 0 && errno == EEXIST && n < UINT_MAX);
-    if (descriptor < 0) {
-        const int code = errno;
+    const int code = errno;
+    if (descriptor >= 0) {
+        npy->temporary_path = temporary;
+        interrupted_path = temporary;
+        watch_signals();
+    } else {
         free(temporary);
-        errno = code;
-        return -1;
     }
-    npy->temporary_path = temporary;
-    interrupted_path = temporary;
-    watch_signals();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = code;
     return descriptor;
 }
 
 /* A symbolic link is followed. What is no regular file is written in place: a rename would put a file where a device was. */
-int tern__cli_npy_open(tern_cli_npy *out, const char *path, size_t width) {
-    *out = (tern_cli_npy){.width = width};
+int tern__cli_npy_open(tern_cli_npy *out, const char *path, tern_dtype dtype, size_t width) {
+    *out = (tern_cli_npy){.dtype = dtype, .width = width};
     struct stat facts;
     const bool is_there = stat(path, &facts) == 0;
     const bool in_place = is_there && !S_ISREG(facts.st_mode);
     out->path = is_there && !in_place ? realpath(path, NULL) : strdup(path);
     if (out->path == NULL) return tern__cli_fail("%s: cannot be written: %s", path, strerror(errno));
-    const int descriptor = open_descriptor(out, in_place);
+    const int descriptor = in_place ? open(out->path, O_WRONLY | O_CLOEXEC) : open_temporary(out);
     if (descriptor < 0) return fail_npy(out, errno);
     if (lseek(descriptor, 0, SEEK_CUR) < 0) {
         close(descriptor);
@@ -98,8 +104,8 @@ int tern__cli_npy_open(tern_cli_npy *out, const char *path, size_t width) {
     return write_header(out);
 }
 
-int tern__cli_npy_append(tern_cli_npy *npy, const float *rows, size_t n_rows) {
-    if (fwrite(rows, npy->width * sizeof *rows, n_rows, npy->stream) != n_rows) return fail_npy(npy, errno);
+int tern__cli_npy_append(tern_cli_npy *npy, const void *rows, size_t n_rows) {
+    if (fwrite(rows, npy->width * tern_dtype_bytes(npy->dtype), n_rows, npy->stream) != n_rows) return fail_npy(npy, errno);
     npy->n_rows += n_rows;
     return TERN_CLI_DONE;
 }

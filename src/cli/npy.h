@@ -1,4 +1,4 @@
-/* npy.h - rows of float32 written to a NumPy file as they come.
+/* npy.h - rows written to a NumPy file as they come, and rows of float32 read from one.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_CLI_NPY_H
 #define TERN_CLI_NPY_H
@@ -6,20 +6,26 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "tern.h"
+
 /* A file that appears under its name only when it is complete. Zero: not open. */
 typedef struct tern_cli_npy {
     FILE *stream;
     char *path;
     char *temporary_path; /* NULL: written in place, since the path is a device */
+    tern_dtype dtype;     /* F32, I8 or U8 */
     size_t width, n_rows;
 } tern_cli_npy;
 
 /* These say why on standard error when they fail, and return an exit code. One file at a time is open in a process. */
-int tern__cli_npy_open(tern_cli_npy *out, const char *path, size_t width);
-int tern__cli_npy_append(tern_cli_npy *npy, const float *rows, size_t n_rows);
+int tern__cli_npy_open(tern_cli_npy *out, const char *path, tern_dtype dtype, size_t width);
+int tern__cli_npy_append(tern_cli_npy *npy, const void *rows, size_t n_rows);
 /* Write the header with the final count, and give the file its name. */
 int tern__cli_npy_commit(tern_cli_npy *npy);
 /* Close and remove what was not committed; harmless after commit. */
 void tern__cli_npy_discard(tern_cli_npy *npy);
+
+/* All rows of a file of float32 [n_rows, width], n_rows > 0, to be freed with free(). Says why on standard error when it fails. */
+int tern__cli_npy_read(float **rows, size_t *n_rows, const char *path, size_t width);
 
 #endif

@@ -12,7 +12,10 @@ typedef struct tern_cli_task {
     tern_model *model;
     tern_cli_texts texts;
     tern_cli_progress progress;
-    bool reads_all; /* one window, of all texts */
+    bool reads_all;         /* one window, of all texts */
+    size_t n_truncated;     /* of the window: where the option n_truncated of its call points; what was cut is told at the end */
+    const char *truncated;  /* what is counted; NULL: "text" */
+    const char *cut_advice; /* what else can be done; NULL: nothing */
     /* After the model is loaded, before the first window; NULL: nothing to do. Returns an exit code. */
     int (*begin)(struct tern_cli_task *task);
     /* A window: texts.texts. Returns an exit code. */

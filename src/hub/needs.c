@@ -15,7 +15,6 @@ static const char *const tokenizer_names[] = {
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json",  "merges.txt",     "tokenizer.model",       "sentencepiece.bpe.model", "spiece.model"};
 static const char *const module_names[] = {"config.json", "sentence_bert_config.json"};
-static const char *const root_names[] = {"config_sentence_transformers.json"};
 enum { N_TOKENIZER_NAMES = sizeof tokenizer_names / sizeof *tokenizer_names, N_MODULE_NAMES = sizeof module_names / sizeof *module_names };
 
 typedef enum file_state { FILE_PRESENT, FILE_MISSING, FILE_ABSENT, FILE_UNKNOWN } file_state;
@@ -152,11 +151,12 @@ static tern_status want_names(needs_finder *finder, const char *folder, const ch
     return TERN_OK;
 }
 
-/* The folders that modules.json names. */
+/* The folders that modules.json names, and the settings that stand beside it. */
 static tern_status want_modules(needs_finder *finder) {
     file_state state;
     TERN_TRY(want(&state, finder, "", "modules.json"));
     if (state != FILE_PRESENT) return TERN_OK;
+    TERN_TRY(want(&state, finder, "", "config_sentence_transformers.json"));
     json_t *modules;
     TERN_TRY(load_cached_json(&modules, finder, "", "modules.json"));
     tern_status status = TERN_OK;
@@ -203,7 +203,6 @@ static tern_status want_what_tern_reads(needs_finder *finder, bool tokenizer_onl
     TERN_TRY(want_names(finder, "", tokenizer_names, N_TOKENIZER_NAMES));
     if (tokenizer_only) return TERN_OK;
     TERN_TRY(want_names(finder, "", module_names, N_MODULE_NAMES));
-    TERN_TRY(want_names(finder, "", root_names, sizeof root_names / sizeof *root_names));
     TERN_TRY(want_weights(finder, ""));
     return want_modules(finder);
 }

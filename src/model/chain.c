@@ -130,6 +130,51 @@ static void build_pooling(chain_builder *b, const tern_config *config) {
     set_feature(b, "sentence_embedding", all);
 }
 
+/* A row a text with a weight for each token of the vocabulary (Formal et al. 2021, arXiv:2109.10086). log(1 + x) of x >= 0 grows with x, so
+ * that the maximum may come first, before a row for each token is worked on. */
+static void build_splade_pooling(chain_builder *b, const tern_config *config) {
+    tern_program *p = b->program;
+    tern_chain *chain = &b->folder->chain;
+    const char *strategy = tern__config_string_or(config, "pooling_strategy", "max");
+    const char *activation = tern__config_string_or(config, "activation_function", "relu");
+    const bool is_max = strcmp(strategy, "max") == 0;
+    if (!is_max && strcmp(strategy, "sum") != 0)
+        tern__program_fail(p, TERN_E_UNSUPPORTED, "\"pooling_strategy\" is \"%.40s\"; known are max and sum", strategy);
+    if (strcmp(activation, "relu") != 0 && strcmp(activation, "log1p_relu") != 0)
+        tern__program_fail(p, TERN_E_UNSUPPORTED, "\"activation_function\" is \"%.40s\"; known are relu and log1p_relu", activation);
+    tern_value x = need_feature(b, "token_embeddings");
+    if (is_max) x = tern__pool(p, x, TERN_POOL_MAX);
+    x = tern__activation(p, tern__activation(p, x, TERN_OP_RELU), TERN_OP_LOG1P);
+    if (strcmp(activation, "log1p_relu") == 0) x = tern__activation(p, x, TERN_OP_LOG1P);
+    if (!is_max) x = tern__pool(p, x, TERN_POOL_SUM);
+    snprintf(chain->pooling, sizeof chain->pooling, "splade %s", is_max ? "max" : "sum");
+    chain->is_sparse = true;
+    set_feature(b, "sentence_embedding", x);
+}
+
+/* The mean of hidden states, weighted. Without the hidden states it does nothing, as in the library. */
+static void build_weighted_layer_pooling(chain_builder *b, const tern_config *config, tern_module *module) {
+    tern_program *p = b->program;
+    const int64_t n_layers = tern__config_size_or(config, "num_hidden_layers", 12), start = tern__config_id_or(config, "layer_start", 4);
+    module->is_idle = !b->folder->modules.gives_layers && !json_is_true(json_object_get(b->folder->config, "output_hidden_states"));
+    if (module->is_idle || p->error.code != TERN_OK) return;
+    if (n_layers != b->folder->facts.num_hidden_layers || start > n_layers) {
+        tern__program_fail(p, TERN_E_CONFIG, "\"num_hidden_layers\" is %lld and \"layer_start\" %lld; the model has %lld layers",
+                           (long long)n_layers, (long long)start, (long long)b->folder->facts.num_hidden_layers);
+        return;
+    }
+    tern_value sum = {0};
+    for (int64_t l = start; l <= n_layers; l++) {
+        char name[40];
+        snprintf(name, sizeof name, "hidden_states.%lld", (long long)l);
+        const int32_t output = tern__program_find_output(p, name);
+        const tern_value layer = tern__scale(p, output >= 0 ? p->outputs[output].value : (tern_value){0}, n_layers + 1 - start, l - start,
+                                             "%slayer_weights", module->prefix);
+        sum = l == start ? layer : tern__add(p, sum, layer);
+    }
+    set_feature(b, "token_embeddings", sum);
+}
+
 /* ---- The others ---- */
 
 static tern_op read_torch_activation(chain_builder *b, const tern_config *config) {
@@ -190,11 +235,28 @@ static void build_normalize(chain_builder *b, const tern_config *config) {
     b->folder->chain.normalize = is_in_place;
 }
 
-static void build_module(chain_builder *b) {
+/* What the first module makes. */
+static tern_value first_value(const chain_builder *b) {
+    const int32_t logits = b->folder->modules.is_masked_lm ? tern__program_find_output(b->program, "logits") : -1;
+    return logits >= 0 ? b->program->outputs[logits].value : b->folder->facts.last_hidden_state;
+}
+
+static void build_module(chain_builder *b, tern_module *module) {
+    b->module = module;
     const tern_config config = {.json = b->module->config, .program = b->program};
     switch (b->module->kind) {
     case TERN_MODULE_TRANSFORMER:
-        set_feature(b, "token_embeddings", b->folder->facts.last_hidden_state);
+        set_feature(b, "token_embeddings", first_value(b));
+        break;
+    case TERN_MODULE_STATIC_EMBEDDING:
+        snprintf(b->folder->chain.pooling, sizeof b->folder->chain.pooling, "mean");
+        set_feature(b, "sentence_embedding", tern__pool(b->program, first_value(b), TERN_POOL_MEAN));
+        break;
+    case TERN_MODULE_WEIGHTED_LAYER_POOLING:
+        build_weighted_layer_pooling(b, &config, module);
+        break;
+    case TERN_MODULE_SPLADE_POOLING:
+        build_splade_pooling(b, &config);
         break;
     case TERN_MODULE_POOLING:
         build_pooling(b, &config);
@@ -218,7 +280,11 @@ static void build_module(chain_builder *b) {
 static void add_outputs(chain_builder *b) {
     tern_program *p = b->program;
     tern_chain *chain = &b->folder->chain;
-    const tern_value embedding = find_feature(b, "sentence_embedding");
+    const tern_value embedding = find_feature(b, "sentence_embedding"), tokens = find_feature(b, "token_embeddings");
+    if (tokens.index != 0) {
+        tern__output(p, tokens, "token_embeddings");
+        chain->token_embedding_size = tern__value(p, tokens)->width;
+    }
     if (embedding.index == 0) return;
     tern__output(p, b->before_normalize, "sentence_embedding");
     tern__output(p, chain->normalize ? embedding : tern__normalize(p, embedding), "sentence_embedding.normalized");
@@ -236,8 +302,7 @@ tern_status tern__chain_build(tern_folder *folder, tern_error *err) {
     chain_builder b = {.folder = folder, .program = folder->program};
     folder->chain = (tern_chain){.pooling = "none"};
     for (size_t i = 0; i < folder->modules.n; i++) {
-        b.module = &folder->modules.items[i];
-        build_module(&b);
+        build_module(&b, &folder->modules.items[i]);
         const tern_status status = tern__program_finish(folder->program, err);
         if (status != TERN_OK) return tern__fail_prefix(err, status, b.module->folder);
     }

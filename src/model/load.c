@@ -51,6 +51,9 @@ static bool query_weight(void *context, const char *name) {
 static const tern_arch module_names = {.prefixes = (const char *const[]){"", NULL},
                                        .aliases = (const tern_weight_alias[]){{NULL, NULL}},
                                        .ignored = (const char *const[]){NULL}};
+static const tern_arch no_names = {.prefixes = (const char *const[]){"", NULL},
+                                   .aliases = (const tern_weight_alias[]){{NULL, NULL}},
+                                   .ignored = (const char *const[]){"", NULL}};
 
 static tern_status list_sources(tern_folder *folder, tern_error *err) {
     const tern_modules *modules = &folder->modules;
@@ -59,22 +62,37 @@ static tern_status list_sources(tern_folder *folder, tern_error *err) {
     folder->sources[folder->n_sources++] = (tern_weight_source){.prefix = "", .arch = folder->arch, .checkpoint = folder->checkpoint};
     for (size_t i = 1; i < modules->n; i++)
         if (modules->items[i].checkpoint != NULL)
-            folder->sources[folder->n_sources++] =
-                (tern_weight_source){.prefix = modules->items[i].prefix, .arch = &module_names, .checkpoint = modules->items[i].checkpoint};
+            folder->sources[folder->n_sources++] = (tern_weight_source){.prefix = modules->items[i].prefix,
+                                                                        .arch = modules->items[i].is_idle ? &no_names : &module_names,
+                                                                        .checkpoint = modules->items[i].checkpoint};
     return TERN_OK;
+}
+
+static tern_status build_transformer(tern_folder *folder, weight_query *query, tern_error *err) {
+    const bool is_masked_lm = folder->modules.is_masked_lm;
+    const tern_config config = {.json = folder->config,
+                                .program = folder->program,
+                                .head = is_masked_lm ? TERN_HEAD_MASKED_LM : tern__arch_head(folder->arch_class, folder->architecture),
+                                .has_weight = query_weight,
+                                .context = query};
+    folder->arch->build(folder->program, &config, &folder->facts);
+    if (folder->program->error.code == TERN_OK && is_masked_lm && folder->facts.head != TERN_HEAD_MASKED_LM)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED,
+                         "the checkpoint has no head for masked language modeling, which the folder's modules read");
+    return TERN_OK;
+}
+
+static tern_status build_first_module(tern_folder *folder, weight_query *query, tern_error *err) {
+    if (folder->arch == &tern__static_embedding) TERN_TRY(tern__static_embedding_build(folder, err));
+    else TERN_TRY(build_transformer(folder, query, err));
+    folder->n_outputs = folder->program->n_outputs;
+    return tern__program_finish(folder->program, err);
 }
 
 static tern_status build_program(tern_folder *folder, const char *path, tern_error *err) {
     TERN_TRY(tern__program_new(&folder->program, err));
     weight_query query = {.arch = folder->arch, .checkpoint = folder->checkpoint};
-    const tern_config config = {.json = folder->config,
-                                .program = folder->program,
-                                .head = tern__arch_head(folder->arch_class, folder->architecture),
-                                .has_weight = query_weight,
-                                .context = &query};
-    folder->arch->build(folder->program, &config, &folder->facts);
-    folder->n_outputs = folder->program->n_outputs;
-    const tern_status status = tern__program_finish(folder->program, err);
+    const tern_status status = build_first_module(folder, &query, err);
     if (status != TERN_OK) return tern__fail_prefix(err, status, path);
     TERN_TRY(tern__labels_read(folder, err));
     TERN_TRY(tern__chain_build(folder, err));
@@ -88,16 +106,25 @@ static tern_status set_architecture(tern_folder *folder, tern_error *err) {
     return folder->architecture != NULL ? TERN_OK : TERN_FAIL_MEMORY(err, 64);
 }
 
+static tern_status load_config(tern_folder *out, const char *path, tern_error *err) {
+    char *config_path = tern__path_join(path, "config.json");
+    if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
+    const tern_status status = tern__config_load(&out->config, &out->arch, &out->arch_class, config_path, err);
+    free(config_path);
+    return status;
+}
+
 static tern_status open_parts(tern_folder *out, const char *folder, tern_error *err) {
     if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
     TERN_TRY(tern__modules_read(&out->modules, folder, err));
     TERN_TRY(tern__prompts_read(&out->prompts, folder, err));
     const char *path = out->modules.items[0].folder;
-    char *config_path = tern__path_join(path, "config.json");
-    if (config_path == NULL) return TERN_FAIL_MEMORY(err, strlen(path) + 13);
-    const tern_status status = tern__config_load(&out->config, &out->arch, &out->arch_class, config_path, err);
-    free(config_path);
-    TERN_TRY(status);
+    if (out->modules.items[0].kind == TERN_MODULE_STATIC_EMBEDDING) {
+        out->arch = &tern__static_embedding;
+        out->arch_class = &tern__static_embedding.classes[0];
+    } else {
+        TERN_TRY(load_config(out, path, err));
+    }
     TERN_TRY(set_architecture(out, err));
     TERN_TRY(tern__checkpoint_open(&out->checkpoint, path, err));
     return build_program(out, path, err);
@@ -150,11 +177,26 @@ static tern_status read_model_max_length(const char *folder, int64_t *out, tern_
     return status;
 }
 
+/* What the tokenizer.json of a StaticEmbedding itself cuts texts to, if it does. */
+static tern_status read_own_truncation(const char *folder, int64_t *out, tern_error *err) {
+    *out = INT64_MAX;
+    char *path = tern__path_join(folder, "tokenizer.json");
+    if (path == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + 16);
+    json_t *tokenizer = NULL;
+    const tern_status status = tern__file_exists(path) ? tern__json_load(&tokenizer, path, err) : TERN_OK;
+    free(path);
+    const json_t *length = json_object_get(json_object_get(tokenizer, "truncation"), "max_length");
+    if (json_is_integer(length) && json_integer_value(length) > 0) *out = json_integer_value(length);
+    json_decref(tokenizer);
+    return status;
+}
+
 /* A folder without a tokenizer still runs forward. */
 static tern_status load_tokenizer(tern_model *model, tern_error *err) {
     const char *folder = model->folder.modules.items[0].folder;
     int64_t limit = model->folder.modules.max_seq_length, model_max_length;
-    TERN_TRY(read_model_max_length(folder, &model_max_length, err));
+    if (model->folder.arch == &tern__static_embedding) TERN_TRY(read_own_truncation(folder, &model_max_length, err));
+    else TERN_TRY(read_model_max_length(folder, &model_max_length, err));
     if (limit == 0) limit = model_max_length;
     const int64_t max_tokens = model->folder.facts.max_tokens;
     model->max_seq_length = limit < max_tokens ? limit : max_tokens;

@@ -14,9 +14,12 @@
 
 typedef enum tern_module_kind {
     TERN_MODULE_TRANSFORMER,
+    TERN_MODULE_STATIC_EMBEDDING,
     TERN_MODULE_POOLING,
     TERN_MODULE_DENSE,
     TERN_MODULE_LAYER_NORM,
+    TERN_MODULE_WEIGHTED_LAYER_POOLING,
+    TERN_MODULE_SPLADE_POOLING,
     TERN_MODULE_NORMALIZE,
     TERN_MODULE_DROPOUT
 } tern_module_kind;
@@ -25,8 +28,9 @@ typedef struct tern_module {
     tern_module_kind kind;
     char *prefix;                /* of its weights in the program: its path in modules.json and a slash, "2_Dense/" */
     char *folder;
-    json_t *config;              /* its config.json; NULL: none, or that of the Transformer */
+    json_t *config;              /* its config.json, of a Transformer its sentence_bert_config.json; NULL: none */
     tern_checkpoint *checkpoint; /* of its own weights; NULL: it has none, or is the first module */
+    bool is_idle;                /* it does nothing, as in the library; its weights are not needed */
 } tern_module;
 
 /* sentence-transformers' modules.json with what it names; for a plain folder what the library takes: a Transformer and a mean. */
@@ -35,6 +39,10 @@ typedef struct tern_modules {
     tern_module *items; /* [n], n >= 1; the first one, and no other, takes texts: config.json, weights and tokenizer are in its folder */
     size_t n;
     int64_t max_seq_length; /* 0: not said */
+    bool is_masked_lm;      /* token_embeddings are the logits of the head for masked words */
+    bool gives_layers;      /* all hidden states are passed on */
+    int64_t query_length, document_length; /* what texts of that task are cut to; 0: to max_seq_length */
+    bool expands_queries;   /* pads queries with tokens that count: not done */
     bool do_lower_case;     /* texts go through Lowercase first, if the tokenizer has none */
 } tern_modules;
 
@@ -68,7 +76,9 @@ typedef struct tern_chain {
     char pooling[96];          /* "mean", "cls, max", "none" */
     bool can_pool_otherwise;   /* the width does not depend on how token vectors become one, and nothing but Normalize follows */
     bool normalize;            /* the last module is Normalize */
+    bool is_sparse;            /* most components of the sentence_embedding, one for each token of the vocabulary, are 0 */
     int64_t embedding_size;    /* 0: there is no sentence_embedding */
+    int64_t token_embedding_size; /* 0: there are no token_embeddings */
     bool skips_prompt;         /* the Pooling has include_prompt false */
 } tern_chain;
 
@@ -109,8 +119,12 @@ tern_status tern__special_tokens_read(tern_model *model, const char *folder, ter
 /* labels.c: n_labels and their names from the config. */
 tern_status tern__labels_read(tern_folder *folder, tern_error *err);
 
+/* static_embedding.c: the program of a StaticEmbedding, which has no config.json: a table, whose shape is that of its tensor. */
+extern const tern_arch tern__static_embedding;
+tern_status tern__static_embedding_build(tern_folder *folder, tern_error *err);
+
 /* chain.c: append the modules behind the first one to the program, in which "last_hidden_state" is. Outputs are "sentence_embedding",
- * which a last Normalize has not seen, and "sentence_embedding.normalized"; where can_pool_otherwise, also "sentence_embedding.cls" and so
+ * which a last Normalize has not seen, and "sentence_embedding.normalized", "token_embeddings"; where can_pool_otherwise, also "sentence_embedding.cls" and so
  * on. */
 tern_status tern__chain_build(tern_folder *folder, tern_error *err);
 

@@ -17,9 +17,13 @@ static const struct {
     bool is_input; /* takes texts: the first module is, no other */
     bool needs_config, has_weights;
 } known_modules[] = {{"Transformer", TERN_MODULE_TRANSFORMER, true, false, false},
+                     {"MLMTransformer", TERN_MODULE_TRANSFORMER, true, false, false},
+                     {"StaticEmbedding", TERN_MODULE_STATIC_EMBEDDING, true, false, false},
                      {"Pooling", TERN_MODULE_POOLING, false, true, false},
                      {"Dense", TERN_MODULE_DENSE, false, true, true},
                      {"LayerNorm", TERN_MODULE_LAYER_NORM, false, true, true},
+                     {"WeightedLayerPooling", TERN_MODULE_WEIGHTED_LAYER_POOLING, false, true, true},
+                     {"SpladePooling", TERN_MODULE_SPLADE_POOLING, false, false, false},
                      {"Normalize", TERN_MODULE_NORMALIZE, false, false, false},
                      {"Dropout", TERN_MODULE_DROPOUT, false, false, false}};
 enum { N_KNOWN_MODULES = sizeof known_modules / sizeof *known_modules };
@@ -50,27 +54,62 @@ static tern_status load_transformer_config(json_t **out, const char **name, cons
     return TERN_OK;
 }
 
-/* model_max_length among the tokenizer's settings goes before max_seq_length. */
-static tern_status read_max_seq_length(tern_modules *modules, const json_t *config, const char *file, const char *folder, tern_error *err) {
-    const json_t *settings = json_object_get(config, "processor_kwargs");
-    if (settings == NULL) settings = json_object_get(config, "tokenizer_args");
-    const json_t *length = json_object_get(settings, "model_max_length");
-    if (length == NULL) length = json_object_get(config, "max_seq_length");
+/* An object of settings under its present name or the one before. */
+static const json_t *find_settings(const json_t *config, const char *name, const char *old_name) {
+    const json_t *settings = json_object_get(config, name);
+    return settings != NULL ? settings : json_object_get(config, old_name);
+}
+
+static tern_status read_length(int64_t *out, const json_t *config, const char *key, tern_error *err) {
+    const json_t *length = json_object_get(config, key);
     if (length == NULL || json_is_null(length)) return TERN_OK;
     if (!json_is_integer(length) || json_integer_value(length) <= 0)
-        return TERN_FAIL(err, TERN_E_CONFIG, "%s/%s: \"max_seq_length\" is not a positive integer", folder, file);
-    modules->max_seq_length = json_integer_value(length);
+        return TERN_FAIL(err, TERN_E_CONFIG, "\"%s\" is not a positive integer", key);
+    *out = json_integer_value(length);
     return TERN_OK;
 }
 
-static tern_status read_transformer(tern_modules *modules, const char *folder, tern_error *err) {
-    json_t *config;
-    const char *file;
-    TERN_TRY(load_transformer_config(&config, &file, folder, err));
-    const tern_status status = read_max_seq_length(modules, config, file, folder, err);
+/* model_max_length among the tokenizer's settings goes before max_seq_length. */
+static tern_status read_lengths(tern_modules *modules, const json_t *config, tern_error *err) {
+    TERN_TRY(read_length(&modules->max_seq_length, config, "max_seq_length", err));
+    TERN_TRY(read_length(&modules->max_seq_length, find_settings(config, "processor_kwargs", "tokenizer_args"), "model_max_length", err));
+    TERN_TRY(read_length(&modules->query_length, config, "query_length", err));
+    return read_length(&modules->document_length, config, "document_length", err);
+}
+
+/* Which output of the model is passed on, and as what. */
+static tern_status read_transformer_task(tern_modules *modules, const json_t *config, bool is_masked_lm, tern_error *err) {
+    const char *task = json_string_value(json_object_get(config, "transformer_task"));
+    if (task == NULL) task = is_masked_lm ? "fill-mask" : "feature-extraction";
+    modules->is_masked_lm = strcmp(task, "fill-mask") == 0;
+    if (!modules->is_masked_lm && strcmp(task, "feature-extraction") != 0)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"transformer_task\" is \"%.40s\"; known are feature-extraction and fill-mask", task);
+    const char *expected = modules->is_masked_lm ? "logits" : "last_hidden_state";
+    const json_t *text = json_object_get(json_object_get(config, "modality_config"), "text");
+    const char *output = json_string_value(json_object_get(text, "method_output_name"));
+    if (text != NULL && (output == NULL || strcmp(output, expected) != 0))
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"method_output_name\" is \"%.40s\"; known for %s is %s", output != NULL ? output : "",
+                         task, expected);
+    const char *feature = json_string_value(json_object_get(config, "module_output_name"));
+    if (feature != NULL && strcmp(feature, "token_embeddings") != 0)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"module_output_name\" is \"%.40s\"; known is token_embeddings", feature);
+    return TERN_OK;
+}
+
+static tern_status read_transformer(tern_modules *modules, tern_module *module, bool is_masked_lm, tern_error *err) {
+    const char *file = "";
+    TERN_TRY(load_transformer_config(&module->config, &file, module->folder, err));
+    const json_t *config = module->config;
+    tern_status status = read_lengths(modules, config, err);
+    if (status == TERN_OK) status = read_transformer_task(modules, config, is_masked_lm, err);
+    if (status != TERN_OK) {
+        status = tern__fail_prefix(err, status, file);
+        return tern__fail_prefix(err, status, module->folder);
+    }
     modules->do_lower_case = json_is_true(json_object_get(config, "do_lower_case"));
-    json_decref(config);
-    return status;
+    modules->gives_layers = json_is_true(json_object_get(find_settings(config, "config_kwargs", "config_args"), "output_hidden_states"));
+    modules->expands_queries = json_is_object(json_object_get(config, "query_expansion"));
+    return TERN_OK;
 }
 
 /* ---- The list ---- */
@@ -116,7 +155,9 @@ static tern_status read_module(tern_modules *modules, const char *folder, const 
     module->prefix = tern__path_join(path[0] != '\0' ? path : ".", "");
     module->folder = path[0] == '\0' ? strdup(folder) : tern__path_join(folder, path);
     if (module->prefix == NULL || module->folder == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + strlen(path) + 2);
-    if (known_modules[known].is_input) return read_transformer(modules, module->folder, err);
+    if (module->kind == TERN_MODULE_TRANSFORMER)
+        return read_transformer(modules, module, strcmp(known_modules[known].name, "MLMTransformer") == 0, err);
+    if (known_modules[known].is_input) return TERN_OK;
     TERN_TRY(load_optional(&module->config, module->folder, "config.json", err));
     if (module->config == NULL && known_modules[known].needs_config)
         return TERN_FAIL(err, TERN_E_IO, "%s/config.json: modules.json names a %s module there; the file is missing", module->folder,

@@ -219,17 +219,25 @@ tern_status tern__weights_check(const tern_load_report *report, const char *fold
 
 /* ---- Binding ---- */
 
+static bool is_mapped(const tern_folder *folder, const void *data) {
+    for (size_t s = 0; s < folder->n_sources; s++)
+        if (tern__checkpoint_is_mapped(folder->sources[s].checkpoint, data)) return true;
+    return false;
+}
+
 tern_status tern__weights_bind(tern_folder *folder, tern_arena *copies, tern_error *err) {
     for (int32_t w = 0; w < folder->program->n_weights; w++) {
         tern_weight *weight = &folder->program->weights[w];
         const tern_tensor *tensor = find_in_sources(folder, weight->name);
         weight->data = tensor->data;
         weight->dtype = tensor->dtype;
+        weight->is_mapped = is_mapped(folder, tensor->data);
         if ((uintptr_t)tensor->data % tern_dtype_bytes(tensor->dtype) == 0) continue;
         const size_t bytes = (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype);
         void *copy = tern__arena_alloc(copies, bytes);
         if (copy == NULL) return TERN_FAIL_MEMORY(err, bytes);
         weight->data = memcpy(copy, tensor->data, bytes);
+        weight->is_mapped = false;
     }
     return TERN_OK;
 }

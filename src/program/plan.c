@@ -118,6 +118,18 @@ bool tern__plan_bytes(const tern_plan *plan, const tern_rows *rows, size_t *byte
     return true;
 }
 
+void tern__plan_needed_strides(const tern_plan *plan, const tern_program *program, const uint8_t *needed,
+                               int32_t (*strides)[TERN_N_SPACES]) {
+    memset(strides, 0, (size_t)plan->n_slots * sizeof *strides);
+    for (int32_t n = 0; n < program->n_nodes; n++) {
+        const tern_value output = program->nodes[n].output;
+        const tern_placement *place = &plan->placements[output.index];
+        if (!needed[n] || place->slot < 0) continue;
+        int32_t *stride = &strides[place->slot][tern__value(program, output)->space];
+        if (*stride < place->row_stride) *stride = place->row_stride;
+    }
+}
+
 void tern__program_mark_needed(const tern_program *program, const int32_t *outputs, size_t n_outputs, uint8_t *needed) {
     memset(needed, 0, (size_t)program->n_nodes);
     for (size_t i = 0; i < n_outputs; i++) needed[tern__value(program, program->outputs[outputs[i]].value)->producer] = 1;

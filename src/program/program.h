@@ -98,6 +98,7 @@ typedef struct tern_weight {
     int64_t shape[2];
     const void *data;              /* NULL until the model binds it; aligned to its dtype */
     tern_dtype dtype;              /* as the checkpoint has it: F32, F16, BF16 (or F64) */
+    bool is_mapped;                /* data is a part of a mapped file: tern__file_forget may follow when it has been copied */
 } tern_weight;
 
 /* A value that a caller may ask for, by name. */
@@ -248,6 +249,8 @@ void tern__plan_free(tern_plan *plan);
 /* Bytes of a slot, a multiple of TERN_ALIGNMENT, and of all slots together, for so many rows; false when the size overflows. */
 bool tern__plan_slot_bytes(const tern_plan *plan, int32_t slot, const tern_rows *rows, size_t *bytes);
 bool tern__plan_bytes(const tern_plan *plan, const tern_rows *rows, size_t *bytes);
+/* strides[n_slots]: slot_strides of a run in which only the nodes marked work, so that it need not have room for the others' results. */
+void tern__plan_needed_strides(const tern_plan *plan, const tern_program *program, const uint8_t *needed, int32_t (*strides)[TERN_N_SPACES]);
 /* needed[n] = 1 for the nodes that the outputs listed (indices) depend on, else 0. needed: n_nodes bytes. */
 void tern__program_mark_needed(const tern_program *program, const int32_t *outputs, size_t n_outputs, uint8_t *needed);
 

@@ -149,3 +149,9 @@ size_t tern__checkpoint_bytes(const tern_checkpoint *checkpoint) {
     for (size_t f = 0; f < checkpoint->files.n; f++) bytes += tern__weight_file_bytes(&checkpoint->files.items[f]);
     return bytes;
 }
+
+bool tern__checkpoint_is_mapped(const tern_checkpoint *checkpoint, const void *data) {
+    for (size_t f = 0; f < checkpoint->files.n; f++)
+        if (tern__weight_file_is_mapped(&checkpoint->files.items[f], data)) return true;
+    return false;
+}

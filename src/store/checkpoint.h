@@ -25,5 +25,7 @@ const tern_tensor *tern__checkpoint_find(const tern_checkpoint *checkpoint, cons
 size_t tern__checkpoint_index(const tern_checkpoint *checkpoint, const tern_tensor *tensor);
 /* Size of the weight files together. */
 size_t tern__checkpoint_bytes(const tern_checkpoint *checkpoint);
+/* Is this a tensor's data in one of the mapped files, rather than a copy? */
+bool tern__checkpoint_is_mapped(const tern_checkpoint *checkpoint, const void *data);
 
 #endif

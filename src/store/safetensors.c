@@ -267,3 +267,5 @@ const tern_tensor *tern_safetensors_find(const tern_safetensors *file, const cha
 }
 
 size_t tern__safetensors_bytes(const tern_safetensors *file) { return file->n_bytes; }
+
+bool tern__safetensors_is_mapped(const tern_safetensors *file, const void *data) { return tern__mapping_holds(&file->mapping, data); }

@@ -13,5 +13,7 @@ tern_status tern__safetensors_parse(tern_safetensors **out, const void *bytes, s
 
 /* Size of the file. */
 size_t tern__safetensors_bytes(const tern_safetensors *file);
+/* Is this data in the mapped file? */
+bool tern__safetensors_is_mapped(const tern_safetensors *file, const void *data);
 
 #endif

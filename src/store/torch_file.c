@@ -167,3 +167,5 @@ const tern_tensor *tern__torch_find(const tern_torch_file *file, const char *nam
 }
 
 size_t tern__torch_bytes(const tern_torch_file *file) { return file->n_bytes; }
+
+bool tern__torch_is_mapped(const tern_torch_file *file, const void *data) { return tern__mapping_holds(&file->mapping, data); }

@@ -24,5 +24,7 @@ const tern_tensor *tern__torch_get(const tern_torch_file *file, size_t index);
 const tern_tensor *tern__torch_find(const tern_torch_file *file, const char *name);
 /* Size of the file. */
 size_t tern__torch_bytes(const tern_torch_file *file);
+/* Is this a tensor's data in the mapped file, rather than a copy? */
+bool tern__torch_is_mapped(const tern_torch_file *file, const void *data);
 
 #endif

@@ -31,6 +31,10 @@ size_t tern__weight_file_bytes(const tern_weight_file *file) {
     return file->torch ? tern__torch_bytes(file->torch) : tern__safetensors_bytes(file->safetensors);
 }
 
+bool tern__weight_file_is_mapped(const tern_weight_file *file, const void *data) {
+    return file->torch ? tern__torch_is_mapped(file->torch, data) : tern__safetensors_is_mapped(file->safetensors, data);
+}
+
 void tern__weight_files_close(tern_weight_files *files) {
     for (size_t i = 0; i < files->n; i++) tern__weight_file_close(&files->items[i]);
     free(files->items);

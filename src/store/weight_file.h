@@ -21,6 +21,7 @@ const tern_tensor *tern__weight_file_get(const tern_weight_file *file, size_t in
 /* NULL when there is none of that name. */
 const tern_tensor *tern__weight_file_find(const tern_weight_file *file, const char *name);
 size_t tern__weight_file_bytes(const tern_weight_file *file);
+bool tern__weight_file_is_mapped(const tern_weight_file *file, const void *data);
 
 /* The files of a checkpoint. Zeroed: none. */
 typedef struct tern_weight_files {

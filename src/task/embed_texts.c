@@ -19,6 +19,32 @@ static tern_status choose_prompt(const char **prompt, const tern_model *model, c
     return tern__prompt_find(prompt, &model->folder.prompts, name, err);
 }
 
+/* Asked of every call, not of that alone which has a long text. */
+static tern_status check_stride(const tern_model *model, const tern_encode_options *encode, tern_error *err) {
+    const size_t length = encode->max_length != 0 ? encode->max_length : (size_t)model->max_seq_length;
+    if (model->tokenizer == NULL || length == 0) return TERN_OK;
+    tern_encoding special_tokens;
+    TERN_TRY(tern_tokenizer_encode(&special_tokens, model->tokenizer, (tern_text){"", 0}, NULL, NULL, err));
+    const size_t n = special_tokens.n;
+    tern_encoding_free(&special_tokens);
+    if (n < length && encode->stride < length - n) return TERN_OK;
+    return TERN_FAIL(err, TERN_E_ARGUMENT, "options: stride is %zu; windows of %zu tokens, %zu of them special, share less than %zu",
+                     encode->stride, length, n, n < length ? length - n : 0);
+}
+
+/* Texts of a task may have a length of their own. */
+static tern_status choose_length(tern_encode_options *encode, const tern_model *model, const tern_embed_options *options, tern_error *err) {
+    const tern_modules *modules = &model->folder.modules;
+    *encode = tern_encode_options_default();
+    if (options->task == TERN_EMBED_QUERY && modules->expands_queries)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "options: the folder's \"query_expansion\" is not done by this version");
+    if (options->task == TERN_EMBED_QUERY) encode->max_length = (size_t)modules->query_length;
+    if (options->task == TERN_EMBED_DOCUMENT) encode->max_length = (size_t)modules->document_length;
+    encode->with_overflowing = options->with_windows;
+    encode->stride = options->with_windows ? options->stride : 0;
+    return options->with_windows ? check_stride(model, encode, err) : TERN_OK;
+}
+
 /* The prompt's own tokens with those in front, without a special one behind. */
 static tern_status count_prompt_rows(int64_t *n, const tern_model *model, tern_text prompt, tern_error *err) {
     tern_encoding encoding = {0};
@@ -58,12 +84,14 @@ tern_status tern__encode_for_embedding(tern_encoding *encodings, int64_t *n_prom
     *n_prompt_rows = 0;
     TERN_TRY(choose_prompt(&prompt.data, model, options, err));
     prompt.bytes = strlen(prompt.data);
-    if (prompt.bytes == 0) return tern__encode_texts(encodings, model, texts, NULL, n_texts, tern_encode_options_default(), err);
+    tern_encode_options encode;
+    TERN_TRY(choose_length(&encode, model, options, err));
+    if (prompt.bytes == 0) return tern__encode_texts(encodings, model, texts, NULL, n_texts, encode, err);
     tern_text *prompted = NULL;
     char *block = NULL;
     tern_status status = prepend(&prompted, &block, prompt, texts, n_texts, err);
     if (status == TERN_OK && model->folder.chain.skips_prompt) status = count_prompt_rows(n_prompt_rows, model, prompt, err);
-    if (status == TERN_OK) status = tern__encode_texts(encodings, model, prompted, NULL, n_texts, tern_encode_options_default(), err);
+    if (status == TERN_OK) status = tern__encode_texts(encodings, model, prompted, NULL, n_texts, encode, err);
     free(prompted);
     free(block);
     return status;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "task/feature_extraction.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,21 @@
 #include "base/clock.h"
 #include "task/embed_texts.h"
 
+#define SPARSE_SHARE 8 /* of the token budget */
+
 tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
 }
 
-size_t tern_model_embedding_size(const tern_model *model) { return (size_t)model->folder.chain.embedding_size; }
+size_t tern_model_embed_width(const tern_model *model, const tern_embed_options *options) {
+    const size_t width = (size_t)model->folder.chain.embedding_size;
+    const json_int_t folder_dim = json_integer_value(json_object_get(model->folder.prompts.settings, "truncate_dim"));
+    size_t kept = options != NULL ? options->truncate_dim : 0;
+    if (kept == 0 && folder_dim > 0) kept = (size_t)folder_dim;
+    return kept > 0 && kept < width ? kept : width;
+}
+
+size_t tern_model_embedding_size(const tern_model *model) { return tern_model_embed_width(model, NULL); }
 
 /* ---- The call ---- */
 
@@ -38,47 +49,75 @@ tern_status tern__embed_choose(tern_embed_options *chosen, int32_t *output, cons
     return TERN_OK;
 }
 
+void tern__scale_to_unit_length(float *vector, size_t width) {
+    double squares = 0;
+    for (size_t i = 0; i < width; i++) squares += (double)vector[i] * (double)vector[i];
+    const double length = fmax(sqrt(squares), 1e-12);
+    for (size_t i = 0; i < width; i++) vector[i] = (float)((double)vector[i] / length);
+}
+
 /* Where the vectors go. */
 typedef struct embeddings {
     float *rows;
     size_t width;
+    bool is_scaled; /* to unit length again, since components were cut off */
 } embeddings;
 
 static tern_status take_embedding(void *context, size_t sequence, const float *const *rows, tern_error *err) {
     (void)err;
     const embeddings *out = context;
-    memcpy(out->rows + sequence * out->width, rows[0], out->width * sizeof(float));
+    float *row = out->rows + sequence * out->width;
+    memcpy(row, rows[0], out->width * sizeof(float));
+    if (out->is_scaled) tern__scale_to_unit_length(row, out->width);
     return TERN_OK;
+}
+
+tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, int32_t output,
+                            const tern_embed_taker *taker, int32_t *n_tokens, tern_error *err) {
+    tern_stage_times times = {0};
+    tern_embed_options cut = *options;
+    cut.with_windows = false;
+    if (options->times != NULL) *options->times = times;
+    if (options->n_truncated != NULL) *options->n_truncated = 0;
+    if (n_texts == 0) return TERN_OK;
+    /* Each token has a row as wide as the vocabulary. */
+    const size_t share = model->folder.chain.is_sparse ? SPARSE_SHARE : 1;
+    tern_sequence_run run = {.model = model,
+                             .n = n_texts,
+                             .outputs = {output},
+                             .n_outputs = 1,
+                             .max_batch_tokens =
+                                 (options->max_batch_tokens != 0 ? options->max_batch_tokens : TERN_DEFAULT_BATCH_TOKENS) / share,
+                             .progress = options->progress,
+                             .user = options->user,
+                             .n_truncated = options->n_truncated,
+                             .times = &times,
+                             .take = taker->take,
+                             .context = taker->context};
+    tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
+    if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
+    run.encodings = encodings;
+    const int64_t start_ns = tern__clock_ns();
+    tern_status status = tern__encode_for_embedding(encodings, &run.n_prompt_rows, model, texts, n_texts, &cut, err);
+    times.tokenize_ns = tern__clock_ns() - start_ns;
+    for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
+    if (status == TERN_OK) status = tern__sequence_run(&run, err);
+    if (status == TERN_OK && options->times != NULL) *options->times = times;
+    tern__encodings_free(encodings, n_texts);
+    return status;
 }
 
 tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, float *rows,
                              int32_t *n_tokens, tern_error *err) {
     tern_embed_options chosen;
-    int32_t output = -1;
-    TERN_TRY(tern__embed_choose(&chosen, &output, model, options, err));
-    tern_stage_times times = {0};
-    if (chosen.times != NULL) *chosen.times = times;
-    if (n_texts == 0) return TERN_OK;
-    embeddings out = {.rows = rows, .width = tern_model_embedding_size(model)};
-    tern_sequence_run run = {.model = model,
-                             .n = n_texts,
-                             .outputs = {output},
-                             .n_outputs = 1,
-                             .max_batch_tokens = chosen.max_batch_tokens,
-                             .progress = chosen.progress,
-                             .user = chosen.user,
-                             .times = &times,
-                             .take = take_embedding,
-                             .context = &out};
-    tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
-    if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
-    run.encodings = encodings;
-    const int64_t start_ns = tern__clock_ns();
-    tern_status status = tern__encode_for_embedding(encodings, &run.n_prompt_rows, model, texts, n_texts, &chosen, err);
-    times.tokenize_ns = tern__clock_ns() - start_ns;
-    for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
-    if (status == TERN_OK) status = tern__sequence_run(&run, err);
-    if (status == TERN_OK && chosen.times != NULL) *chosen.times = times;
-    tern__encodings_free(encodings, n_texts);
-    return status;
+    int32_t outputs[2] = {-1, -1};
+    TERN_TRY(tern__embed_choose(&chosen, &outputs[1], model, options, err));
+    embeddings out = {.rows = rows, .width = tern_model_embed_width(model, &chosen)};
+    out.is_scaled = chosen.normalize == TERN_CHOICE_YES && out.width < (size_t)model->folder.chain.embedding_size;
+    const tern_embed_taker taker = {take_embedding, &out};
+    if (!chosen.with_windows) return tern__embed_run(model, texts, n_texts, &chosen, outputs[1], &taker, n_tokens, err);
+    tern_embed_options plain = chosen;
+    plain.normalize = TERN_CHOICE_NO;
+    TERN_TRY(tern__embed_choose(&plain, &outputs[0], model, &plain, err));
+    return tern__embed_windows(model, texts, n_texts, &chosen, outputs, &taker, n_tokens, err);
 }

@@ -166,6 +166,7 @@ static tern_status run_all(filling *f, tern_encoding *encodings, const tern_text
                                    .max_batch_tokens = f->options.max_batch_tokens,
                                    .progress = f->options.progress,
                                    .user = f->options.user,
+                                   .n_truncated = f->options.n_truncated,
                                    .take = take_logits,
                                    .context = f};
     return tern__sequence_run(&run, err);
@@ -211,6 +212,7 @@ tern_status tern_model_fill_mask(tern_fills *out, tern_model *model, const tern_
     *out = (tern_fills){0};
     const tern_fill_mask_options chosen = options != NULL ? *options : tern_fill_mask_options_default();
     TERN_TRY(check_call(model, &chosen, err));
+    if (chosen.n_truncated != NULL) *chosen.n_truncated = 0;
     if (n_texts == 0) return TERN_OK;
     tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
     filling f = {.model = model,

@@ -12,7 +12,8 @@
 /* The tokenizer and the weights are separate files: an id past the tables is an error of the folder, not a crash. */
 static tern_status check_ids(const tern_model *model, const tern_encoding *encoding, size_t text, tern_error *err) {
     const tern_arch_facts *facts = &model->folder.facts;
-    if (encoding->n == 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "text %zu: the tokenizer gives no tokens", text);
+    if (encoding->n == 0 && model->folder.arch != &tern__static_embedding)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "text %zu: the tokenizer gives no tokens", text);
     for (size_t i = 0; i < encoding->n; i++)
         if (encoding->ids[i] < 0 || encoding->ids[i] >= facts->vocab_size ||
             (model->uses_token_types && encoding->type_ids[i] >= facts->type_vocab_size))
@@ -26,7 +27,8 @@ tern_status tern__encode_texts(tern_encoding *encodings, const tern_model *model
                                size_t n_texts, tern_encode_options options, tern_error *err) {
     if (model->tokenizer == NULL)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "the model's folder has no tokenizer (tokenizer.json, vocab.txt ...); texts need one");
-    if (options.max_length == 0) options.max_length = (size_t)model->max_seq_length;
+    if (options.max_length == 0 && model->max_seq_length != INT64_MAX) options.max_length = (size_t)model->max_seq_length;
+    if (model->folder.arch == &tern__static_embedding) options.add_special_tokens = false;
     options.threads = model->device->properties(model->opened).threads;
     TERN_TRY(tern_tokenizer_encode_batch(encodings, model->tokenizer, texts, pairs, n_texts, &options, err));
     tern_status status = TERN_OK;
@@ -76,15 +78,18 @@ typedef struct batch_size {
     size_t n_sequences, n_tokens, n_picks;
 } batch_size;
 
+/* What it counts of the budget: its tokens, and one where it has none. */
+static size_t budget_of(const sequence *s) { return s->encoding->n > 0 ? s->encoding->n : 1; }
+
 /* Sequences from `first` on that fit the budget together; at least one. */
 static size_t batch_end(const batches *b, size_t first, batch_size *size) {
     size_t end = first;
     *size = (batch_size){0};
     do {
-        size->n_tokens += b->sequences[end].encoding->n;
+        size->n_tokens += budget_of(&b->sequences[end]);
         size->n_picks += b->sequences[end].n_picks;
         end++;
-    } while (end < b->run->n && size->n_tokens + b->sequences[end].encoding->n <= b->budget &&
+    } while (end < b->run->n && size->n_tokens + budget_of(&b->sequences[end]) <= b->budget &&
              size->n_picks + b->sequences[end].n_picks <= MAX_PICKS);
     size->n_sequences = end - first;
     return end;
@@ -199,9 +204,12 @@ static tern_status run_batches(batches *b, tern_error *err) {
 }
 
 tern_status tern__sequence_run(const tern_sequence_run *run, tern_error *err) {
+    if (run->n_truncated != NULL) *run->n_truncated = 0;
     if (run->n == 0) return TERN_OK;
     batches b = {.run = run, .budget = run->max_batch_tokens != 0 ? run->max_batch_tokens : TERN_DEFAULT_BATCH_TOKENS};
     const tern_status status = run_batches(&b, err);
+    for (size_t i = 0; i < run->n && run->n_truncated != NULL && status == TERN_OK; i++)
+        *run->n_truncated += run->encodings[i].n_truncated > 0;
     for (size_t o = 0; o < run->n_outputs; o++) free(b.outputs[o].data);
     free(b.sequences);
     free(b.picks);

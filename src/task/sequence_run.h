@@ -16,14 +16,16 @@ typedef struct tern_sequence_run {
     size_t n;
     int32_t outputs[TERN_RUN_MAX_OUTPUTS]; /* indices into the program's */
     size_t n_outputs;
-    int64_t n_prompt_rows;                 /* of each sequence; see tern_batch */
+    int64_t n_prompt_rows;                                   /* of each sequence; see tern_batch */
     int32_t pick_id;                                         /* outputs of picks: of the tokens with this id */
     size_t max_batch_tokens;                                 /* 0: the default; a longer sequence runs alone */
     bool (*progress)(void *user, size_t done, size_t total); /* NULL: none; false stops */
     void *user;
+    size_t *n_truncated;     /* set on success: how many encodings were cut; NULL: not wanted */
     tern_stage_times *times; /* pack, compute and result are added to; NULL: not wanted */
     int64_t *node_ns;        /* [n_nodes] of the program, 0 before, of a run in one batch; NULL: not wanted */
-    /* Called for every sequence once, in any order: rows[o] is its part of output o, one row a token, a pick, or one row. */
+    /* Called for every sequence once, the longest first and equally long ones in their order: rows[o] is its part of output o, one row a
+     * token, a pick, or one row. */
     tern_status (*take)(void *context, size_t sequence, const float *const *rows, tern_error *err);
     void *context;
 } tern_sequence_run;

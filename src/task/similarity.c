@@ -53,9 +53,9 @@ static float compare_vectors(tern_similarity_function function, const float *a, 
     case TERN_SIMILARITY_DOT:
         return (float)sum_products(a, b, width);
     case TERN_SIMILARITY_EUCLIDEAN:
-        return (float)-sqrt(sum_squared_differences(a, b, width));
+        return (float)(0.0 - sqrt(sum_squared_differences(a, b, width)));
     case TERN_SIMILARITY_MANHATTAN:
-        return (float)-sum_absolute_differences(a, b, width);
+        return (float)(0.0 - sum_absolute_differences(a, b, width));
     }
     return 0.0f;
 }

@@ -66,6 +66,7 @@ tern_status tern_model_classify(tern_model *model, const tern_text *texts, const
                                 const tern_classify_options *options, float *scores, int32_t *n_tokens, tern_error *err) {
     const tern_classify_options chosen = options != NULL ? *options : tern_classify_options_default();
     TERN_TRY(check_call(model, &chosen, err));
+    if (chosen.n_truncated != NULL) *chosen.n_truncated = 0;
     if (n_texts == 0) return TERN_OK;
     classification out = {.scores = scores, .n_labels = (size_t)model->folder.n_labels, .function = chosen.function_to_apply};
     if (out.function == TERN_APPLY_DEFAULT) out.function = default_function(model);
@@ -81,6 +82,7 @@ tern_status tern_model_classify(tern_model *model, const tern_text *texts, const
                                    .max_batch_tokens = chosen.max_batch_tokens,
                                    .progress = chosen.progress,
                                    .user = chosen.user,
+                                   .n_truncated = chosen.n_truncated,
                                    .take = take_logits,
                                    .context = &out};
     tern_status status = tern__encode_texts(encodings, model, texts, pairs, n_texts, encode_options, err);
@@ -123,6 +125,7 @@ tern_status tern_model_zero_shot(tern_model *model, const tern_text *texts, size
                          "zero-shot classification needs a model of natural language inference; this one has %lld label",
                          (long long)model->folder.n_labels);
     if (n_labels == 0) return TERN_FAIL(err, TERN_E_ARGUMENT, "no labels are given");
+    if (chosen.n_truncated != NULL) *chosen.n_truncated = 0;
     if (n_texts == 0) return TERN_OK;
     chosen.function_to_apply = TERN_APPLY_NONE;
     chosen.truncation_strategy = TERN_ONLY_FIRST; /* never the hypothesis */

@@ -291,6 +291,7 @@ static tern_status run_all(classification *c, tern_encoding *encodings, size_t n
                                    .max_batch_tokens = c->options.max_batch_tokens,
                                    .progress = c->options.progress,
                                    .user = c->options.user,
+                                   .n_truncated = c->options.n_truncated,
                                    .take = take_logits,
                                    .context = c};
     return tern__sequence_run(&run, err);
@@ -307,6 +308,7 @@ tern_status tern_model_token_classify(tern_entities *out, tern_model *model, con
         return TERN_FAIL(err, TERN_E_ARGUMENT, "options: aggregation is %d, which is none", (int)chosen.aggregation);
     if (model->folder.facts.head != TERN_HEAD_TOKEN_CLASSIFICATION)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s has no head for token classification", model->folder.architecture);
+    if (chosen.n_truncated != NULL) *chosen.n_truncated = 0;
     if (n_texts == 0) return TERN_OK;
     tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
     classification c = {.model = model,

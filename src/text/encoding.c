@@ -291,8 +291,15 @@ static tern_status build_overflowing(tern_encoding *out, const tern_encoding_par
     return status;
 }
 
+static size_t count_truncated(const tern_encoding_parts *parts) {
+    size_t n = 0;
+    for (size_t c = 0; c < 2; c++) n += parts->cuts[c].n_parts > 1 ? parts->cuts[c].n_tokens - parts->cuts[c].length : 0;
+    return n;
+}
+
 tern_status tern__encoding_build(tern_encoding *out, const tern_encoding_parts *parts, tern_error *err) {
     tern_status status = build_one(out, parts, NULL, err);
+    if (status == TERN_OK) out->n_truncated = count_truncated(parts);
     if (status == TERN_OK && parts->with_overflowing) status = build_overflowing(out, parts, err);
     if (status != TERN_OK) tern_encoding_free(out);
     return status;

@@ -29,7 +29,8 @@ class EncodingArrays(ctypes.Structure):
     _fields_ = [("n", ctypes.c_size_t), ("ids", ctypes.POINTER(ctypes.c_int32)), ("type_ids", ctypes.POINTER(ctypes.c_int32)),
                 ("special_tokens_mask", ctypes.POINTER(ctypes.c_uint8)), ("offsets", ctypes.POINTER(ctypes.c_uint32)),
                 ("tokens", ctypes.POINTER(ctypes.c_void_p)), ("word_ids", ctypes.POINTER(ctypes.c_int32)),
-                ("sequence_ids", ctypes.POINTER(ctypes.c_int32)), ("overflowing", ctypes.c_void_p), ("n_overflowing", ctypes.c_size_t)]
+                ("sequence_ids", ctypes.POINTER(ctypes.c_int32)), ("overflowing", ctypes.c_void_p), ("n_overflowing", ctypes.c_size_t),
+                ("n_truncated", ctypes.c_size_t)]
 
 
 def tokens_of(arrays, n):

@@ -283,6 +283,25 @@ def test_report_page(scratch):
     check(not (scratch / "other.html").exists() and not (scratch / "other.html.part").exists(), "and no page")
 
 
+def test_report_side_by_side(scratch):
+    """Peers write rows of their own; the ratio that was measured in turns counts, else that of the medians."""
+    def peer(engine, ms, **more):
+        return {**row_of(50, [ms]), "kind": "forward", "engine": engine, **more}
+
+    rows = [peer("tern", 10.0), peer("torch", 30.0, ratio={"median": 2.5}), peer("other", 15.0), peer("broken", 1.0, status="failed"),
+            {**peer("torch", 7.0), "chars": 99}]
+    path = write_rows(scratch / "rows.jsonl", rows)
+    text = done("report", path, "--format", "markdown").out.decode()
+    line = next(line for line in text.splitlines() if "forward cpu" in line)
+    check([c.strip() for c in line.strip("|").split("|")] ==
+          ["m", "forward cpu float32, 2 threads", "50", "1", "10.00", "30.00 (2.50 x)", "15.00 (1.50 x)", "failed"], "Markdown", line)
+    check(text.count("forward cpu") == 1, "what one engine ran alone is not compared", text)
+    page = done("report", path, "--format", "html").out.decode()
+    check("Side by side" in page and "30.00 (2.50 x)" in page, "the page")
+    check("Side by side" not in done("report", write_rows(path, rows[:1]), "--format", "html").out.decode(), "nothing for one engine")
+    check(compare(scratch, rows, rows, "--json").code == 0, "and --compare takes such rows")
+
+
 def test_report_refuses(scratch):
     check_fails("no file", tern("report"), "FILE.jsonl", code=2)
     check_fails("a format that is none", tern("report", "x", "--format", "pdf"), "pdf", code=2)

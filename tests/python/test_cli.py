@@ -360,7 +360,7 @@ def test_similarity():
     (found,) = done("similarity", MODEL, "--json", "--", *TEXTS).json()
     matrix = as_float32(found["similarity"])
     vectors = embed(MODEL, TEXTS).astype(np.float64)
-    check(list(found) == ["texts", "similarity"] and found["texts"] == TEXTS, "similarity --json: the texts")
+    check(list(found) == ["function", "texts", "similarity"] and found["texts"] == TEXTS, "similarity --json: the texts")
     check(matrix.shape == (len(TEXTS),) * 2 and (matrix == matrix.T).all() and np.abs(np.diag(matrix) - 1).max() < 1e-6,
           "similarity: symmetric, 1 on the diagonal")
     check(np.abs(matrix - vectors @ vectors.T).max() < 1e-6, "similarity: the cosines of embed's vectors")
@@ -371,7 +371,7 @@ def test_similarity():
           "similarity for people", people)
     (tricky,) = done("similarity", TINY, "--json", 'quote " backslash \\', "\u2028 \x7f \x01", stdin=b"").json()
     check(tricky["texts"] == ['quote " backslash \\', "\u2028 \x7f \x01"], "similarity --json: strings are escaped", tricky["texts"])
-    check(done("similarity", MODEL, "--json").json() == [{"texts": [], "similarity": []}], "similarity of no texts")
+    check(done("similarity", MODEL, "--json").json() == [{"function": "cosine", "texts": [], "similarity": []}], "similarity of no texts")
 
 
 # ---- forward, init --------------------------------------------------------------------------------------------------------------

@@ -117,6 +117,23 @@ def check_pairs():
         check(abs(line["labels"][0]["score"] - case["result"]) <= BOUND, f"classify --pairs: {case['text'][:60]!r}")
 
 
+def check_truncation():
+    """Said once, whatever the number of texts."""
+    long = "word " * 90
+    for arguments, texts, what in ((["classify", "single"], [long, "short", long], "2 texts longer than 64 tokens were cut there"),
+                                   (["classify", "single", "--pairs"], [f"{long}\t{long}", "a\tb"], "1 pair longer than 64 tokens was cut there"),
+                                   (["ner", "ner"], [long] * 5000, "5000 texts longer than 64 tokens were cut there"),  # several windows
+                                   (["fill", "mask"], ["[MASK] " + long], "1 text longer than 64 tokens was cut there"),
+                                   (["rerank", "regression", "query"], ["short", long], "1 pair longer than 64 tokens was cut there"),
+                                   (["zero-shot", "inference", "--labels", "a,b"], [long], "2 pairs longer than 64 tokens were cut there")):
+        command = [TERN, arguments[0], str(GOLDEN / arguments[1]), *arguments[2:]]
+        result = subprocess.run(command, input="".join(t + "\n" for t in texts).encode(), capture_output=True, timeout=120)
+        said = result.stderr.decode()
+        check(result.returncode == 0 and said == f"tern: {what}\n", f"{arguments}: {said[:200]}")
+    short = subprocess.run([TERN, "ner", str(GOLDEN / "ner"), "short"], capture_output=True, timeout=60)
+    check(short.returncode == 0 and short.stderr == b"", f"nothing is cut: {short.stderr[:200]}")
+
+
 def check_questions():
     """One question of many contexts is what it is of each alone."""
     data = json.loads((GOLDEN / "qa" / "cases-qa-0.json").read_text(encoding="utf-8"))
@@ -151,6 +168,7 @@ def main():
         for level in levels:
             check_file(path, level, from_stdin=level == levels[0] or path.name.startswith("cases-qa"))
     check_pairs()
+    check_truncation()
     check_questions()
     check_refusals()
     print(f"{counts['passed']} passed, {counts['failed']} failed")

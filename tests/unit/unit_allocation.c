@@ -101,6 +101,12 @@ static tern_status run_model(int threads, tern_error *err) {
     TERN_TRY(tern_model_load(&model, in_folder("tiny").text, &options, err));
     tern_status status = tern_model_forward(model, &inputs, &output, 1, err);
     if (status == TERN_OK) status = tern_model_embed(model, texts, 3, NULL, embeddings, NULL, err);
+    float whole[3 * HIDDEN];
+    tern_embed_options windows = tern_embed_options_default();
+    windows.with_windows = true;
+    windows.stride = 1;
+    windows.prompt = ""; /* the Pooling leaves prompts out */
+    if (status == TERN_OK) status = tern_model_embed(model, texts, 3, &windows, whole, NULL, err);
     char *dump = NULL;
     if (status == TERN_OK) status = tern_model_dump(model, &dump, err);
     tern_free(dump);
@@ -122,6 +128,40 @@ static tern_status run_model(int threads, tern_error *err) {
 static tern_status run_model_alone(tern_error *err) { return run_model(1, err); }
 
 static tern_status run_model_threaded(tern_error *err) { return run_model(2, err); }
+
+/* Results that the caller frees text by text, of a sparse model whose head is packed in the first run. */
+static tern_status run_sparse(tern_error *err) {
+    static const tern_text texts[] = {{"a man", 5}, {"", 0}};
+    tern_model_options options = tern_model_options_default();
+    options.threads = 1;
+    tern_model *model;
+    TERN_TRY(tern_model_load(&model, TERN_TEST_DATA "/golden/sentence-transformers/splade-max", &options, err));
+    tern_sparse_vector vectors[2];
+    float *tokens[2];
+    int32_t n_tokens[2];
+    tern_status status = tern_model_embed_sparse(model, texts, 2, NULL, 3, vectors, NULL, err);
+    if (status == TERN_OK) {
+        if (vectors[0].n != 3 || vectors[0].entries[0].weight < vectors[0].entries[2].weight) wrong = "other sparse vectors";
+        tern_sparse_vectors_free(vectors, 2);
+        status = tern_model_embed_tokens(model, texts, 2, NULL, tokens, n_tokens, err);
+    }
+    for (int i = 0; i < 2 && status == TERN_OK; i++) tern_free(tokens[i]);
+    tern_model_free(model);
+    return status;
+}
+
+static tern_status run_static(tern_error *err) {
+    static const tern_text texts[] = {{"a man", 5}, {"", 0}};
+    tern_model_options options = tern_model_options_default();
+    options.threads = 1;
+    float rows[2 * 15];
+    tern_model *model;
+    TERN_TRY(tern_model_load(&model, TERN_TEST_DATA "/golden/sentence-transformers/static-embedding", &options, err));
+    const tern_status status = tern_model_embed(model, texts, 2, NULL, rows, NULL, err);
+    if (status == TERN_OK && (rows[15] != 0 || rows[0] == 0)) wrong = "other means";
+    tern_model_free(model);
+    return status;
+}
 
 /* An architecture whose tables the device folds. */
 static tern_status run_deberta(tern_error *err) {
@@ -281,6 +321,8 @@ static const scenario scenarios[] = {
     {"model: load, forward, embed, dump, profile with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump, profile with 2 threads", run_model_threaded},
     {"model: load and forward with folded tables", run_deberta},
+    {"embed: sparse vectors and vectors of tokens", run_sparse},
+    {"embed: static embeddings", run_static},
     {"tasks: zero-shot, classification", run_zero_shot},
     {"tasks: token classification", run_ner},
     {"tasks: question answering", run_question_answering},

@@ -139,7 +139,9 @@ static void test_find_modules(void **state) {
     take_away(folder, NO_EXIST "modules.json");
     check_find(folder, &options, "lacks modules.json");
     put(folder, SNAPSHOT "modules.json", "[{\"path\": \"\"}, {\"path\": \"1_Pooling\"}, 5, {\"path\": 6}]");
-    check_find(folder, &options, "1_Pooling/config.json");
+    check_find(folder, &options, "1_Pooling/config.json and 4 more");
+    mark_absent(folder, "config_sentence_transformers.json");
+    check_find(folder, &options, "1_Pooling/config.json and 3 more");
     put(folder, SNAPSHOT "1_Pooling/config.json", "{}");
     static const char *const absent[] = {"sentence_bert_config.json", "model.safetensors", "model.safetensors.index.json",
                                          "pytorch_model.bin", "pytorch_model.bin.index.json"};

@@ -209,11 +209,18 @@ static void test_modules_that_do_not_fit(void **state) {
         {"[{\"path\": \"a..b\", " TYPE("Transformer") "]", "{}", TERN_E_IO, "a..b/config.json"},
         {"[{\"path\": \"\", \"type\": \"custom.Transformer\"}]", "{}", TERN_E_UNSUPPORTED, "\"custom.Transformer\"; known are"},
         {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("LSTM") "]", "{}", TERN_E_UNSUPPORTED,
-         "module 1 is \"sentence_transformers.models.LSTM\"; known are sentence_transformers' Transformer, Pooling, Dense"},
+         "module 1 is \"sentence_transformers.models.LSTM\"; known are sentence_transformers' Transformer, MLMTransformer, StaticEmbedding, Pooling, Dense"},
         {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("Transformer") "]", "{}", TERN_E_UNSUPPORTED,
          "the first module takes texts"},
         {"[{\"path\": \"1_X\", " TYPE("Pooling") "]", "{}", TERN_E_UNSUPPORTED, "the first module takes texts"},
         {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("LayerNorm") "]", "{}", TERN_E_IO, "has no weights"},
+        {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("SpladePooling") "]", "{\"pooling_strategy\": \"mean\"}",
+         TERN_E_UNSUPPORTED, "\"pooling_strategy\" is \"mean\""},
+        {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("SpladePooling") "]", "{\"activation_function\": \"gelu\"}",
+         TERN_E_UNSUPPORTED, "\"activation_function\" is \"gelu\""},
+        {"[{\"path\": \"\", " TYPE("MLMTransformer") ", {\"path\": \"1_X\", " TYPE("SpladePooling") "]", "{}", TERN_E_UNSUPPORTED,
+         "no head for masked language modeling"},
+        {"[{\"path\": \"\", " TYPE("StaticEmbedding") "]", "{}", TERN_E_WEIGHTS, "there is no matrix embedding.weight"},
     };
     char folder[96], other[128];
     make_checkpoint("unfit_modules", config, folder, sizeof folder);
@@ -264,6 +271,48 @@ static void test_prompts(void **state) {
     options.prompt = "z";
     assert_int_equal(tern_model_embed(model, &(tern_text){"a", 1}, 1, &options, row, NULL, &err), TERN_E_ARGUMENT);
     assert_non_null(strstr(err.message, "exclude each other"));
+    tern_model_free(model);
+}
+
+static void test_transformer_settings(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        tern_status code;
+        const char *part;
+    } broken[] = {
+        {"{\"max_seq_length\": 0}", TERN_E_CONFIG, "sentence_bert_config.json: \"max_seq_length\" is not a positive integer"},
+        {"{\"transformer_task\": \"text-generation\"}", TERN_E_UNSUPPORTED, "\"transformer_task\" is \"text-generation\""},
+        {"{\"modality_config\": {\"text\": {\"method\": \"forward\", \"method_output_name\": \"pooler_output\"}}}", TERN_E_UNSUPPORTED,
+         "\"method_output_name\" is \"pooler_output\""},
+        {"{\"module_output_name\": \"sentence_embedding\"}", TERN_E_UNSUPPORTED, "\"module_output_name\" is \"sentence_embedding\""},
+    };
+    char folder[96];
+    make_checkpoint("settings", config, folder, sizeof folder);
+    write_file(folder, "modules.json", "[{\"path\": \"\", " TYPE("Transformer") "]");
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        write_file(folder, "sentence_bert_config.json", broken[i].settings);
+        expect_load_failure(folder, NULL, broken[i].code, broken[i].part);
+    }
+    /* No module makes a sentence_embedding; the tokenizer's own setting goes first. */
+    write_file(folder, "sentence_bert_config.json",
+               "{\"max_seq_length\": 9, \"processor_kwargs\": {\"model_max_length\": 7}, \"query_length\": 3, \"query_expansion\": {}}");
+    tern_model *model = load(folder);
+    assert_int_equal(tern_model_get_info(model).max_seq_length, 7);
+    assert_int_equal(tern_model_embedding_size(model), 0);
+    assert_int_equal(tern_model_token_embedding_size(model), 60);
+    const tern_text text = {"a b c d e f g h", 15};
+    tern_embed_options options = tern_embed_options_default();
+    tern_sparse_vector vector;
+    float *rows;
+    int32_t n_tokens;
+    tern_error err;
+    assert_int_equal(tern_model_embed(model, &text, 1, NULL, NULL, NULL, &err), TERN_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "no sentence_embedding"));
+    assert_int_equal(tern_model_embed_sparse(model, &text, 1, NULL, 0, &vector, NULL, &err), TERN_E_UNSUPPORTED);
+    options.task = TERN_EMBED_QUERY;
+    assert_int_equal(tern_model_embed_tokens(model, &text, 1, &options, &rows, &n_tokens, &err), TERN_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "query_expansion"));
     tern_model_free(model);
 }
 
@@ -422,6 +471,33 @@ static float *embed(tern_model *model, size_t max_batch_tokens, int32_t *n_token
     return out;
 }
 
+/* Neither the table of words as a linear, nor a row of logits for each token, where nobody asks for them. */
+static void test_plan_without_head(void **state) {
+    (void)state;
+    static const char head[] =
+        "{\"model_type\": \"bert\", \"architectures\": [\"BertForMaskedLM\"], \"vocab_size\": 20000, \"hidden_size\": 24,"
+        " \"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"intermediate_size\": 24, \"max_position_embeddings\": 40,"
+        " \"type_vocab_size\": 2}";
+    char folder[96];
+    make_checkpoint("head", head, folder, sizeof folder);
+    tern_model *model = load(folder);
+    tern_memory_plan plan;
+    assert_int_equal(tern_model_plan_memory(model, 4, 40, &plan, NULL), TERN_OK);
+    assert_true(plan.packed_bytes > 4 * 6 * 24 * 24 && plan.packed_bytes < 20000 * 24);
+    assert_true(plan.workspace_bytes > 4 * 40 * 24 * 4 && plan.workspace_bytes < 4 * 40 * 20000);
+    int64_t input_ids[3] = {2, 5, 3};
+    float *logits = malloc(3 * 20000 * sizeof *logits), hidden[3 * 24], again[3 * 24];
+    const tern_forward_inputs in = {.batch = 1, .tokens = 3, .input_ids = input_ids};
+    tern_error err;
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"last_hidden_state", hidden}, 1, &err), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"logits", logits}, 1, &err), TERN_OK);
+    assert_int_equal(tern_model_forward(model, &in, &(tern_forward_output){"last_hidden_state", again}, 1, &err), TERN_OK);
+    assert_memory_equal(hidden, again, sizeof hidden);
+    assert_true(logits[0] != 0 && logits[3 * 20000 - 1] != 0);
+    free(logits);
+    tern_model_free(model);
+}
+
 static void test_vectors_do_not_depend_on_the_budget(void **state) {
     (void)state;
     make_texts();
@@ -574,10 +650,12 @@ int main(void) {
         cmocka_unit_test(test_modules_that_do_not_fit),
         cmocka_unit_test(test_weights_of_modules),
         cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_transformer_settings),
         cmocka_unit_test(test_load_report),
         cmocka_unit_test(test_outputs_have_names_and_shapes),
         cmocka_unit_test(test_masked_rows_are_zeros_and_others_do_not_care),
         cmocka_unit_test(test_forward_checks_its_inputs),
+        cmocka_unit_test(test_plan_without_head),
         cmocka_unit_test(test_vectors_do_not_depend_on_the_budget),
         cmocka_unit_test(test_embed_errors),
         cmocka_unit_test(test_one_model_from_many_threads),

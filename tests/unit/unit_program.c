@@ -219,6 +219,30 @@ static void test_plan_bytes(void **state) {
     tern__program_free(p);
 }
 
+/* A run needs no room for what is not computed. */
+static void test_strides_of_needed_nodes(void **state) {
+    (void)state;
+    tern_program *p = small_layer();
+    tern_plan plan;
+    assert_int_equal(tern__plan_make(&plan, p, NULL), TERN_OK);
+    uint8_t *needed = malloc((size_t)p->n_nodes);
+    int32_t(*strides)[TERN_N_SPACES] = malloc((size_t)plan.n_slots * sizeof *strides);
+    const size_t bytes = (size_t)plan.n_slots * sizeof *strides;
+    memset(needed, 1, (size_t)p->n_nodes);
+    tern__plan_needed_strides(&plan, p, needed, strides);
+    assert_memory_equal(strides, plan.slot_strides, bytes);
+    const int32_t middle = tern__program_find_output(p, "middle");
+    tern__program_mark_needed(p, &middle, 1, needed);
+    tern__plan_needed_strides(&plan, p, needed, strides);
+    for (int32_t s = 0; s < plan.n_slots; s++) assert_int_equal(strides[s][TERN_SPACE_SEQUENCES], 0); /* of pooled rows */
+    const tern_placement *place = &plan.placements[p->outputs[middle].value.index];
+    assert_true(strides[place->slot][TERN_SPACE_TOKENS] >= place->row_stride);
+    free(needed);
+    free(strides);
+    tern__plan_free(&plan);
+    tern__program_free(p);
+}
+
 static void test_only_needed_nodes_are_marked(void **state) {
     (void)state;
     tern_program *p = small_layer();
@@ -279,6 +303,7 @@ int main(void) {
         cmocka_unit_test(test_lower_undoes_fuse),
         cmocka_unit_test(test_plan_never_overwrites_what_is_read_later),
         cmocka_unit_test(test_plan_bytes),
+        cmocka_unit_test(test_strides_of_needed_nodes),
         cmocka_unit_test(test_only_needed_nodes_are_marked),
         cmocka_unit_test(test_costs_are_counted),
         cmocka_unit_test(test_dump_names_every_op),

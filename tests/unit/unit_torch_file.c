@@ -90,6 +90,18 @@ static test_bytes golden_bytes(const char *name) {
     return file;
 }
 
+/* Pages of a copy must not be given back: is_mapped tells it from what is in the file. */
+static void test_copies_are_not_mapped(void **state) {
+    (void)state;
+    tern_torch_file *file;
+    assert_int_equal(tern__torch_open(&file, TERN_TEST_DATA "/golden/torch/views.zip-2.bin", NULL), TERN_OK);
+    assert_true(tern__torch_is_mapped(file, tern__torch_find(file, "whole")->data));
+    assert_true(tern__torch_is_mapped(file, tern__torch_find(file, "rows")->data));
+    assert_false(tern__torch_is_mapped(file, tern__torch_find(file, "transposed")->data));
+    assert_false(tern__torch_is_mapped(file, tern__torch_find(file, "columns")->data));
+    tern__torch_close(file);
+}
+
 /* What is contiguous in its storage is not copied, whatever the strides of its dimensions of 1 say. */
 static void test_no_copies(void **state) {
     (void)state;
@@ -350,8 +362,9 @@ static void test_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_no_copies), cmocka_unit_test(test_made),       cmocka_unit_test(test_dicts),
-        cmocka_unit_test(test_storages), cmocka_unit_test(test_expanded),  cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_no_copies),  cmocka_unit_test(test_copies_are_not_mapped),
+        cmocka_unit_test(test_made),     cmocka_unit_test(test_dicts),      cmocka_unit_test(test_storages),
+        cmocka_unit_test(test_expanded), cmocka_unit_test(test_containers), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests_name("torch files", tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "base/file.h"
 #include "base/half.h"
 #include "device/cpu/cpu.h"
 
@@ -187,7 +188,8 @@ static bool place_weights(tern_cpu_compiled *c, size_t *total) {
         }
         if (!tern__size_add(*total, floats, total)) return false;
     }
-    return tern__size_multiply(*total, sizeof(float), &c->packed_bytes);
+    size_t bytes;
+    return tern__size_multiply(*total, sizeof(float), &bytes);
 }
 
 /* Where row `row` of a linear node's weight is: in linear_concat the parts stand one below the other. */
@@ -294,12 +296,19 @@ static bool is_to_pack(const tern_cpu_compiled *c, int32_t n) {
     return false;
 }
 
+/* Nodes first ... end - 1. */
+typedef struct pack_range {
+    const tern_cpu_compiled *c;
+    int32_t first, end;
+} pack_range;
+
 /* Each thread packs every n_threads-th panel. */
 static void pack_share(void *argument, int thread) {
-    const tern_cpu_compiled *c = argument;
+    const pack_range *range = argument;
+    const tern_cpu_compiled *c = range->c;
     const size_t n_threads = (size_t)tern__thread_pool_size(c->device->pool);
     size_t turn = 0;
-    for (int32_t n = 0; n < c->program->n_nodes; n++) {
+    for (int32_t n = range->first; n < range->end; n++) {
         if (!is_to_pack(c, n)) continue;
         for (size_t p = 0; p < c->steps[n].n_panels; p++)
             if (turn++ % n_threads == (size_t)thread) pack_panel(c, n, p);
@@ -310,19 +319,45 @@ static void pack_share(void *argument, int thread) {
 static tern_status place_packed(tern_cpu_compiled *c, tern_error *err) {
     size_t total;
     if (!place_weights(c, &total)) return TERN_FAIL(err, TERN_E_MEMORY, "cpu: the packed weights are larger than any memory");
-    c->packed = tern__cpu_alloc(c->packed_bytes);
-    if (c->packed == NULL) return TERN_FAIL_MEMORY(err, c->packed_bytes);
+    c->packed = tern__cpu_alloc(total * sizeof *c->packed);
+    if (c->packed == NULL) return TERN_FAIL_MEMORY(err, total * sizeof *c->packed);
     place_weights(c, &total);
     return TERN_OK;
 }
 
+void tern__cpu_forget_weights(const tern_program *program, const tern_node *node) {
+    for (int32_t w = 0; w < node->n_weights; w++) {
+        const tern_weight *weight = node->weights[w] != TERN_NO_WEIGHT ? &program->weights[node->weights[w]] : NULL;
+        if (weight == NULL || !weight->is_mapped) continue;
+        const size_t elements = (size_t)weight->shape[0] * (weight->rank == 2 ? (size_t)weight->shape[1] : 1);
+        tern__file_forget(weight->data, elements * tern_dtype_bytes(weight->dtype));
+    }
+}
+
+/* What has been packed is not read from the file again. */
+static void pack_nodes(tern_cpu_compiled *c, int32_t first, int32_t end) {
+    tern__thread_pool_run(c->device->pool, pack_share, &(pack_range){c, first, end});
+    for (int32_t n = first; n < end; n++) {
+        if (!is_to_pack(c, n)) continue;
+        c->steps[n].is_packed = true;
+        tern__cpu_forget_weights(c->program, &c->program->nodes[n]);
+    }
+}
+
+#define PACK_BYTES ((size_t)16 << 20) /* of packed weights at a time, so that not all of the file is in memory beside them */
+
 void tern__cpu_pack_needed(tern_cpu_compiled *c) {
-    bool has_work = false;
-    for (int32_t n = 0; n < c->program->n_nodes && !has_work; n++) has_work = is_to_pack(c, n);
-    if (!has_work) return;
-    tern__thread_pool_run(c->device->pool, pack_share, c);
-    for (int32_t n = 0; n < c->program->n_nodes; n++)
-        if (is_to_pack(c, n)) c->steps[n].is_packed = true;
+    size_t bytes = 0;
+    int32_t first = 0;
+    for (int32_t n = 0; n < c->program->n_nodes; n++) {
+        size_t n_panels, floats = 0;
+        if (is_to_pack(c, n)) packed_floats(c, &c->program->nodes[n], &n_panels, &floats);
+        bytes += floats * sizeof(float);
+        if (bytes == 0 || (bytes < PACK_BYTES && n + 1 < c->program->n_nodes)) continue;
+        pack_nodes(c, first, n + 1);
+        first = n + 1;
+        bytes = 0;
+    }
 }
 
 /* What the encoder needs, so that only a head is packed later, in the first run that asks for it. */
@@ -331,6 +366,33 @@ static void pack_encoder(tern_cpu_compiled *c) {
     memset(c->needed, 1, (size_t)c->program->n_nodes);
     if (encoder >= 0) tern__program_mark_needed(c->program, &encoder, 1, c->needed);
     tern__cpu_pack_needed(c);
+    for (int32_t n = 0; n < c->program->n_nodes; n++) {
+        size_t n_panels, floats;
+        if (c->steps[n].is_packed && packed_floats(c, &c->program->nodes[n], &n_panels, &floats)) c->packed_bytes += floats * sizeof(float);
+    }
+}
+
+/* Nodes that a run has no weights to pack for: the encoder, and what is made from it without weights. */
+static void mark_packed(const tern_cpu_compiled *c, uint8_t *needed) {
+    for (int32_t n = 0; n < c->program->n_nodes; n++) {
+        const tern_node *node = &c->program->nodes[n];
+        const int32_t packed = find_packed(c->program, n);
+        needed[n] = (!is_linear(node->op) && !has_table(node)) || c->steps[packed].is_packed;
+        for (int32_t i = 0; i < node->n_inputs; i++)
+            if (!needed[tern__value(c->program, node->inputs[i])->producer]) needed[n] = 0;
+    }
+}
+
+static tern_status plan_runs(tern_cpu_compiled *c, tern_error *err) {
+    c->run_plan = c->encoder_plan = c->plan;
+    const size_t n_slots = (size_t)c->plan.n_slots;
+    c->run_plan.slot_strides = tern__alloc_zero(n_slots, sizeof *c->plan.slot_strides);
+    c->encoder_plan.slot_strides = tern__alloc_zero(n_slots, sizeof *c->plan.slot_strides);
+    if (c->run_plan.slot_strides == NULL || c->encoder_plan.slot_strides == NULL)
+        return TERN_FAIL_MEMORY(err, n_slots * sizeof *c->plan.slot_strides);
+    mark_packed(c, c->needed);
+    tern__plan_needed_strides(&c->plan, c->program, c->needed, c->encoder_plan.slot_strides);
+    return TERN_OK;
 }
 
 /* ---- The whole ---- */
@@ -351,6 +413,7 @@ static tern_status compile_into(tern_cpu_compiled *c, const char *dtype, tern_er
     make_phases(c);
     TERN_TRY(place_packed(c, err));
     pack_encoder(c);
+    TERN_TRY(plan_runs(c, err));
     return tern__cpu_fold(c, err);
 }
 
@@ -369,6 +432,10 @@ tern_status tern__cpu_compile(void **compiled, void *device, const tern_program 
 void tern__cpu_release(void *compiled) {
     tern_cpu_compiled *c = compiled;
     if (c == NULL) return;
+    if (c->run_plan.placements != NULL) {
+        free(c->run_plan.slot_strides);
+        free(c->encoder_plan.slot_strides);
+    }
     tern__plan_free(&c->plan);
     tern__cpu_unfold(c);
     free(c->steps);

@@ -44,12 +44,13 @@ typedef struct tern_cpu_compiled {
     tern_cpu_device *device;
     const tern_program *program;
     tern_plan plan;
+    tern_plan run_plan, encoder_plan; /* plan, with room for what the present run needs / what a run needs that asks for no head */
     tern_cpu_step *steps; /* [n_nodes] */
     tern_cpu_phase *phases;
     int32_t n_phases;
     _Atomic int64_t *phase_end_ns; /* [n_phases + 1], of a run whose ops are timed: when the phase was done; last, when the run began */
     float *packed;
-    size_t packed_bytes;
+    size_t packed_bytes; /* without a head's */
     uint8_t *needed;          /* [n_nodes], of the present run, like the next two */
     int32_t *wanted;          /* [n_outputs of the program]: those asked for, each once */
     size_t *slot_offsets;     /* [n_slots], bytes into the workspace */
@@ -65,6 +66,9 @@ void tern__cpu_gemm(const tern_kernels *kernels, const tern_gemm *g, size_t n_ro
 
 /* compile.c: rows panel * nr ... of a linear node's weight [.., k], turned, with their biases. */
 void tern__cpu_pack_panel(const tern_program *program, const tern_node *node, size_t k, size_t nr, size_t panel, float *to, float *bias);
+
+/* The node's weights have been read and will not be again. */
+void tern__cpu_forget_weights(const tern_program *program, const tern_node *node);
 
 /* Pack what is needed (nodes of c->needed) and not packed yet. */
 void tern__cpu_pack_needed(tern_cpu_compiled *c);

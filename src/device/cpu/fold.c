@@ -108,6 +108,7 @@ static tern_status fold_node(fold *f, tern_error *err) {
             tern__log_bucket(distance, node->attention.n_buckets, node->attention.max_distance, (int32_t)n_rows);
     f->c->packed_bytes += (table + n_distances) * sizeof(float);
     tern__thread_pool_run(f->c->device->pool, fold_region, f);
+    tern__cpu_forget_weights(f->c->program, node);
     free(f->rows);
     return TERN_OK;
 }

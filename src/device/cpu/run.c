@@ -92,16 +92,16 @@ static tern_rows rows_of(const tern_batch *batch) {
 }
 
 /* slot_offsets may be NULL. */
-static tern_status lay_out(const tern_cpu_compiled *c, const tern_batch *batch, workspace_layout *layout, size_t *slot_offsets,
-                           tern_error *err) {
+static tern_status lay_out(const tern_cpu_compiled *c, const tern_plan *plan, const tern_batch *batch, workspace_layout *layout,
+                           size_t *slot_offsets, tern_error *err) {
     const size_t n_threads = (size_t)tern__thread_pool_size(c->device->pool);
     const tern_rows rows = rows_of(batch);
     bool fits = true;
     *layout = (workspace_layout){0};
-    for (int32_t s = 0; s < c->plan.n_slots && fits; s++) {
+    for (int32_t s = 0; s < plan->n_slots && fits; s++) {
         size_t bytes;
         if (slot_offsets != NULL) slot_offsets[s] = layout->total;
-        fits = tern__plan_slot_bytes(&c->plan, s, &rows, &bytes) && tern__size_add(layout->total, bytes, &layout->total);
+        fits = tern__plan_slot_bytes(plan, s, &rows, &bytes) && tern__size_add(layout->total, bytes, &layout->total);
     }
     fits = fits && reserve(&layout->total, &layout->chunks, (size_t)batch->n_sequences + 1, sizeof(int64_t)) &&
            lay_out_attention(c, batch, n_threads, layout);
@@ -110,9 +110,10 @@ static tern_status lay_out(const tern_cpu_compiled *c, const tern_batch *batch, 
 }
 
 tern_status tern__cpu_workspace_bytes(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err) {
+    const tern_cpu_compiled *c = compiled;
     workspace_layout layout;
     *bytes = 0;
-    TERN_TRY(lay_out(compiled, batch, &layout, NULL, err));
+    TERN_TRY(lay_out(c, &c->encoder_plan, batch, &layout, NULL, err));
     *bytes = layout.total;
     return TERN_OK;
 }
@@ -462,10 +463,11 @@ tern_status tern__cpu_run(void *compiled, const tern_batch *batch, const tern_ru
                    .n_outputs = n_outputs,
                    .n_threads = (size_t)tern__thread_pool_size(c->device->pool),
                    .rows = rows_of(batch)};
-    TERN_TRY(lay_out(c, batch, &run.layout, c->slot_offsets, err));
+    mark_needed(&run);
+    tern__plan_needed_strides(&c->plan, c->program, c->needed, c->run_plan.slot_strides);
+    TERN_TRY(lay_out(c, &c->run_plan, batch, &run.layout, c->slot_offsets, err));
     TERN_TRY(hold_workspace(c, run.layout.total, err));
     prepare(&run);
-    mark_needed(&run);
     tern__cpu_pack_needed(c);
     for (int32_t p = 0; p <= c->n_phases && batch->node_ns != NULL; p++) c->phase_end_ns[p] = INT64_MAX;
     tern__thread_pool_run(c->device->pool, run_region, &run);
