@@ -512,7 +512,8 @@ static void test_every_op_was_run(void **state) {
     }
 }
 
-int main(void) {
+/* unit_op_conformance [PATTERN]: tests whose names match, * and ? as in a shell. */
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_row_ops),
         cmocka_unit_test(test_activations),
@@ -524,5 +525,6 @@ int main(void) {
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_every_op_was_run),
     };
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
     return cmocka_run_group_tests_name("op conformance", tests, open_devices, close_devices);
 }

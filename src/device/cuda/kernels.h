@@ -105,7 +105,7 @@ typedef struct tern_cuda_product {
     bool is_tf32;
 } tern_cuda_product;
 
-/* On tensor cores, with few rows: float16 and bfloat16. Does it take this one on a GPU of such a capability? */
+/* On tensor cores, with few rows: float16, bfloat16 and TF32. Does it take this one on a GPU of such a capability? */
 bool tern__cuda_skinny_takes(const tern_cuda_product *product, int capability);
 cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *product);
 

@@ -1,6 +1,5 @@
-/* mma.cuh - the tensor cores' 16 x 8 x 16 product of one warp, and the loads that bring its operands (PTX ISA, "mma.sync", "ldmatrix",
- * "cp.async"); compute capability 8.0 and up.
- * SPDX-License-Identifier: Apache-2.0 */
+/* mma.cuh - the tensor cores' product of one warp, 16 x 8 x 16 or in TF32 16 x 8 x 8, and the loads that bring its operands (PTX ISA,
+ * "mma.sync", "ldmatrix", "cp.async"); compute capability 8.0 and up. SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_CUDA_MMA_CUH
 #define TERN_DEVICE_CUDA_MMA_CUH
 
@@ -16,6 +15,24 @@ static __device__ __forceinline__ void mma(float *c, const uint32_t *a, uint32_t
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* c [16][8] += a [16][8] b [8][8], operands in TF32. */
+static __device__ __forceinline__ void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, float) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* 16 bytes of elements as the product wants them: float32 rounded to TF32, to the nearest. */
+template <typename T> static __device__ __forceinline__ uint4 operand(uint4 elements, T) { return elements; }
+static __device__ __forceinline__ uint32_t tf32_of(uint32_t x) {
+    uint32_t y;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(__uint_as_float(x)));
+    return y;
+}
+static __device__ __forceinline__ uint4 operand(uint4 elements, float) {
+    return make_uint4(tf32_of(elements.x), tf32_of(elements.y), tf32_of(elements.z), tf32_of(elements.w));
 }
 
 /* Four 8 x 8 matrices of 16-bit elements from shared memory; lane l names row l % 8 of matrix l / 8. */

@@ -1,29 +1,32 @@
-/* skinny.cu - y = activation(x transpose(weight) + bias) + residual for up to 64 rows, where reading the weights is the work: float16 and
- * bfloat16 on the tensor cores' 16 x 8 x 16 product.
+/* skinny.cu - y = activation(x transpose(weight) + bias) + residual for up to 32 rows, where reading the weights is the work: float16,
+ * bfloat16 and float32 as TF32, on the tensor cores.
  *
  * A block has 8 or 16 outputs of all rows, and its warps take turns along k; operands go from memory straight to registers, 16 bytes a
  * lane, which may be since the order along k within a step is the same for both. The first weights are on their way before the kernel in
- * front is done. Warps' sums are added in order, so a row has the same
- * bits whatever the other rows are.
+ * front is done. Warps' sums are added in order, so a row has the same bits whatever the other rows are.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
 #include "device/cuda/mma.cuh"
 
-#define WARPS    8
-#define THREADS  (WARPS * 32)
-#define STEP     32 /* of k, at a time */
-#define MAX_ROWS 64
+#define WARPS      8
+#define THREADS    (WARPS * 32)
+#define STEP_BYTES 64 /* of k, at a time */
+#define MAX_ROWS   32
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
-/* M: of 16 rows, N: of 8 outputs, AHEAD: steps whose weights are loaded in advance. */
-template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__ void multiply(const tern_cuda_product &p, float *parts) {
+/* M: of 16 rows, N: of 8 outputs, AHEAD: steps whose weights are loaded in advance, BATCH: steps whose rows of x are loaded at once. */
+template <typename T, int M, int N, int AHEAD, int BATCH>
+static __device__ __forceinline__ void multiply(const tern_cuda_product &p, float *parts) {
+    constexpr int STEP = STEP_BYTES / (int)sizeof(T), PIECE = STEP / 4;
+    static_assert(AHEAD % BATCH == 0, "batches of x fill the steps");
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = lane / 4, quad = lane % 4;
     const int first = blockIdx.x * 8 * N, n_steps = p.k / STEP;
     const T *weights[N];
 #pragma unroll
-    for (int j = 0; j < N; j++) weights[j] = (const T *)p.weight.data + (int64_t)min(first + 8 * j + row, p.n - 1) * p.weight.ld + 8 * quad;
+    for (int j = 0; j < N; j++)
+        weights[j] = (const T *)p.weight.data + (int64_t)min(first + 8 * j + row, p.n - 1) * p.weight.ld + PIECE * quad;
     uint4 w[AHEAD][N];
 #pragma unroll
     for (int a = 0; a < AHEAD; a++)
@@ -39,27 +42,39 @@ template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__
 #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
         valid[i] = 8 * i + row < p.m;
-        x[i] = (const T *)p.x.data + (valid[i] ? 8 * i + row : 0) * p.x.ld + 8 * quad;
+        x[i] = (const T *)p.x.data + (valid[i] ? 8 * i + row : 0) * p.x.ld + PIECE * quad;
     }
     float y[M][N][4] = {};
     for (int base = warp; base < n_steps; base += AHEAD * WARPS)
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            const int step = base + a * WARPS;
-            if (step >= n_steps) break;
-            uint4 r[2 * M];
+        for (int batch = 0; batch < AHEAD; batch += BATCH) {
+            uint4 r[BATCH][2 * M];
 #pragma unroll
-            for (int i = 0; i < 2 * M; i++) r[i] = load_16(x[i] + step * STEP, valid[i]);
+            for (int b = 0; b < BATCH; b++)
 #pragma unroll
-            for (int j = 0; j < N; j++) {
-#pragma unroll
-                for (int i = 0; i < M; i++) {
-                    const uint32_t low[4] = {r[2 * i].x, r[2 * i + 1].x, r[2 * i].y, r[2 * i + 1].y};
-                    const uint32_t high[4] = {r[2 * i].z, r[2 * i + 1].z, r[2 * i].w, r[2 * i + 1].w};
-                    mma(y[i][j], low, w[a][j].x, w[a][j].y, T());
-                    mma(y[i][j], high, w[a][j].z, w[a][j].w, T());
+                for (int i = 0; i < 2 * M; i++) {
+                    const int step = base + (batch + b) * WARPS;
+                    r[b][i] = load_16(x[i] + step * STEP, valid[i] && step < n_steps);
                 }
-                if (step + AHEAD * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (step + AHEAD * WARPS) * STEP);
+#pragma unroll
+            for (int b = 0; b < BATCH; b++) {
+                const int a = batch + b, step = base + a * WARPS;
+                if (step >= n_steps) break;
+#pragma unroll
+                for (int i = 0; i < 2 * M; i++) r[b][i] = operand(r[b][i], T());
+#pragma unroll
+                for (int j = 0; j < N; j++) {
+                    const uint4 column = operand(w[a][j], T());
+                    if (step + AHEAD * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (step + AHEAD * WARPS) * STEP);
+#pragma unroll
+                    for (int i = 0; i < M; i++) {
+                        const uint4 *rows = &r[b][2 * i];
+                        const uint32_t low[4] = {rows[0].x, rows[1].x, rows[0].y, rows[1].y};
+                        const uint32_t high[4] = {rows[0].z, rows[1].z, rows[0].w, rows[1].w};
+                        mma(y[i][j], low, column.x, column.y, T());
+                        mma(y[i][j], high, column.z, column.w, T());
+                    }
+                }
             }
         }
     float *part = parts + warp * (16 * M * 8 * N);
@@ -76,11 +91,12 @@ template <typename T, int M, int N, int AHEAD> static __device__ __forceinline__
 
 #endif
 
-template <typename T, int M, int N, int AHEAD> static __global__ void __launch_bounds__(THREADS) skinny_kernel(const tern_cuda_product p) {
+template <typename T, int M, int N, int AHEAD, int BATCH>
+static __global__ void __launch_bounds__(THREADS, 2) skinny_kernel(const tern_cuda_product p) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) float parts[WARPS * 16 * M * 8 * N];
     allow_next();
-    multiply<T, M, N, AHEAD>(p, parts);
+    multiply<T, M, N, AHEAD, BATCH>(p, parts);
     __syncthreads();
     for (int i = threadIdx.x; i < 16 * M * 8 * N; i += THREADS) {
         const int row = i / (8 * N), column = blockIdx.x * 8 * N + i % (8 * N);
@@ -95,22 +111,24 @@ template <typename T, int M, int N, int AHEAD> static __global__ void __launch_b
 #endif
 }
 
-template <typename T, int M, int N, int AHEAD> static cudaError_t launch(cudaStream_t stream, const tern_cuda_product *p) {
-    return launch_kernel(stream, skinny_kernel<T, M, N, AHEAD>, (unsigned)((p->n + 8 * N - 1) / (8 * N)), THREADS, 0, *p);
+template <typename T, int M, int N, int AHEAD, int BATCH> static cudaError_t launch(cudaStream_t stream, const tern_cuda_product *p) {
+    return launch_kernel(stream, skinny_kernel<T, M, N, AHEAD, BATCH>, (unsigned)((p->n + 8 * N - 1) / (8 * N)), THREADS, 0, *p);
 }
 
 template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_product *p) {
     const bool is_wide = p->n > 1024; /* enough blocks for all multiprocessors with 16 outputs each */
-    if (p->m <= 16) return is_wide ? launch<T, 1, 2, 4>(stream, p) : launch<T, 1, 1, 6>(stream, p);
-    if (p->m <= 32) return is_wide ? launch<T, 2, 2, 4>(stream, p) : launch<T, 2, 1, 6>(stream, p);
-    return is_wide ? launch<T, 4, 2, 3>(stream, p) : launch<T, 4, 1, 6>(stream, p);
+    if (p->m <= 16) return is_wide ? launch<T, 1, 2, 4, 4>(stream, p) : launch<T, 1, 1, 6, 6>(stream, p);
+    return is_wide ? launch<T, 2, 2, 4, 2>(stream, p) : launch<T, 2, 1, 6, 3>(stream, p);
 }
 
 bool tern__cuda_skinny_takes(const tern_cuda_product *p, int capability) {
-    return p->type != TERN_CUDA_F32 && capability >= 80 && p->m <= MAX_ROWS && p->k % STEP == 0 &&
+    const int32_t step = STEP_BYTES / (p->type == TERN_CUDA_F32 ? 4 : 2);
+    return (p->type != TERN_CUDA_F32 || p->is_tf32) && capability >= 80 && p->m <= MAX_ROWS && p->k % step == 0 &&
            is_aligned_16(p->x.data, p->x.ld, p->type) && is_aligned_16(p->weight.data, p->weight.ld, p->type);
 }
 
 cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *p) {
-    return p->type == TERN_CUDA_F16 ? launch_type<f16>(stream, p) : launch_type<bf16>(stream, p);
+#define CALL(T) launch_type<T>(stream, p)
+    TERN_CUDA_RETURN_FOR_TYPE(p->type, CALL);
+#undef CALL
 }

@@ -1,5 +1,5 @@
 /* mma.cuh - what a warp does together on the tensor cores, on the host. In place of src/device/cuda/mma.cuh; the layouts are those of the
- * PTX ISA's "mma.m16n8k16" and "ldmatrix".
+ * PTX ISA's "mma.m16n8k16", "mma.m16n8k8" and "ldmatrix".
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_TESTS_CUDA_HOST_MMA_CUH
 #define TERN_TESTS_CUDA_HOST_MMA_CUH
@@ -27,6 +27,32 @@ template <typename T> static inline void mma(float *c, const uint32_t *a, uint32
             c[i] += half_of<T>(all[row % 8 * 4 + k % 8 / 2][row / 8 + 2 * (k / 8)], k % 2) *
                     half_of<T>(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
     }
+}
+
+static inline float float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, float) {
+    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    uint32_t all[32][6];
+    const unsigned char *values = host_exchange(mine, sizeof mine);
+    for (int l = 0; l < 32; l++) memcpy(all[l], values + l * HOST_EXCHANGE_BYTES, sizeof mine);
+    for (int i = 0; i < 4; i++) {
+        const unsigned row = host_lane() / 4 + 8 * (i / 2), column = 2 * (host_lane() % 4) + i % 2;
+        for (unsigned k = 0; k < 8; k++)
+            c[i] += float_of(all[row % 8 * 4 + k % 4][row / 8 + 2 * (k / 4)]) * float_of(all[column * 4 + k % 4][4 + k / 4]);
+    }
+}
+
+template <typename T> static inline uint4 operand(uint4 elements, T) { return elements; }
+/* To the nearest of 10 bits of fraction, ties away from zero. */
+static inline uint4 operand(uint4 e, float) {
+    uint32_t *bits[] = {&e.x, &e.y, &e.z, &e.w};
+    for (uint32_t *b : bits) *b = (*b + 0x1000u) & ~0x1fffu;
+    return e;
 }
 
 static inline void load_matrices_of(uint32_t *r, const void *row, bool transposed) {
