@@ -220,7 +220,7 @@ TERN_API tern_status tern_tokenizer_encode(tern_encoding *out, const tern_tokeni
 TERN_API void tern_encoding_free(tern_encoding *encoding);
 
 /* tern_tokenizer_encode_batch - many texts at once, by several threads: encodings[i] is that of texts[i].
- * pairs    NULL, or [n_texts].
+ * pairs    NULL, or [n_texts]; one whose data is NULL leaves its text single.
  * errors   as tern_tokenizer_encode, of the first text that cannot be encoded: the message begins "text 7: ", counted from 0. The
  *          encodings then are empty. */
 TERN_API tern_status tern_tokenizer_encode_batch(tern_encoding *encodings, const tern_tokenizer *tokenizer, const tern_text *texts,
@@ -480,12 +480,13 @@ typedef struct tern_profile {
     double flops, bytes;     /* sums over the ops */
     int64_t packed_bytes;    /* weights laid out for the device */
     int64_t workspace_bytes; /* activations and scratch of this run */
+    bool is_timed;           /* false: the device cannot time ops apart, and every ns is 0 */
 } tern_profile;
 
-/* tern_model_profile - tern_model_embed of all texts in one run, with each op timed apart; the vectors are dropped.
+/* tern_model_profile - tern_model_embed of all texts in one run, with each op timed apart where the device can; the vectors are dropped.
  * The clock is read between ops, so the sum is that of an ordinary run but for some 0.1 microseconds an op.
  * options  NULL for the defaults; max_batch_tokens is not used
- * errors   as tern_model_embed; TERN_E_ARGUMENT without a text; TERN_E_UNSUPPORTED on a device that cannot time ops apart */
+ * errors   as tern_model_embed; TERN_E_ARGUMENT without a text */
 TERN_API tern_status tern_model_profile(tern_profile *out, tern_model *model, const tern_text *texts, size_t n_texts,
                                         const tern_embed_options *options, tern_error *err);
 TERN_API void tern_profile_free(tern_profile *profile);
@@ -617,7 +618,7 @@ TERN_API tern_classify_options tern_classify_options_default(void);
 
 /* tern_model_classify - scores of every label for each text, or pair of texts, as Hugging Face's text-classification pipeline computes
  * them. Texts are cut to max_seq_length tokens.
- * pairs     NULL, or [n_texts]
+ * pairs     NULL, or [n_texts]; one whose data is NULL leaves its text single, as the pipeline does with one that is empty
  * scores    [n_texts, n_labels], in the order of the texts and of the labels
  * n_tokens  [n_texts], ids of each text (with its pair) after truncation; NULL: not wanted
  * errors    TERN_E_UNSUPPORTED  the model has no head for sequence classification     others as tern_model_embed

@@ -97,7 +97,8 @@ def plain(value):
 def write(folder, task, options, texts, results):
     cases = [{"text": t, "result": plain(r)} for t, r in zip(texts, results, strict=True)]
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cases)
-    (folder / f"cases-{'-'.join([task, *(str(v) for k, v in options.items() if k != 'query')])}.json").write_text(
+    parts = (k if isinstance(v, list) or " " in str(v) or v is True and k == "pairs" else str(v) for k, v in options.items() if k != "query")
+    (folder / f"cases-{'-'.join([task, *parts])}.json").write_text(
         f'{{"task": {json.dumps(task)}, "options": {json.dumps(options)}, "versions": {json.dumps(VERSIONS)},\n"cases": [\n{lines}\n]}}\n',
         encoding="utf-8")
     print(f"{folder.name}: {task} {options}: {len(cases)} texts")
@@ -110,6 +111,13 @@ def classification(texts, words):
         make_model(folder, "ForSequenceClassification", words, False, **settings)
         pipe = transformers.pipeline("text-classification", model=str(folder), top_k=None, device="cpu")
         write(folder, "classify", {}, texts, pipe(texts, truncation=True))
+        if name == "single":
+            firsts = [t.replace("\t", " ") for t in texts]  # a tab parts the two
+            others = firsts[1:] + firsts[:1]
+            write(folder, "classify", {"pairs": True}, [f"{a}\t{b}" for a, b in zip(firsts, others)],
+                  [pipe({"text": a, "text_pair": b}, truncation=True) for a, b in zip(firsts, others)])
+            for options in ({"function_to_apply": "sigmoid"}, {"function_to_apply": "none", "top_k": 2}):
+                write(folder, "classify", options, texts, pipe(texts, truncation=True, **options))
     encoder = CrossEncoder(str(GOLDEN / "pipelines" / "regression"), device="cpu")
     query = "how tall is the mountain"
     ranks = encoder.rank(query, texts)
@@ -123,9 +131,9 @@ def zero_shot(texts, words):
     pipe = transformers.pipeline("zero-shot-classification", model=str(folder), device="cpu")
     candidates = ["politics", "public health", "sport"]
     texts = [t for t in texts if t]  # the pipeline refuses empty ones
-    for multi_label in (False, True):
-        write(folder, "zero-shot", {"multi_label": multi_label}, texts, [
-            {"labels": r["labels"], "scores": r["scores"]} for r in (pipe(t, candidates, multi_label=multi_label) for t in texts)])
+    for options in ({"multi_label": False}, {"multi_label": True}, {"hypothesis_template": "It is about {}, 😀 or so."}):
+        write(folder, "zero-shot", options, texts, [
+            {"labels": r["labels"], "scores": r["scores"]} for r in (pipe(t, candidates, **options) for t in texts)])
 
 
 def entities(texts, tokenizer, is_roberta):
@@ -133,8 +141,7 @@ def entities(texts, tokenizer, is_roberta):
     make_model(folder, "ForTokenClassification", tokenizer, is_roberta, **labels(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
     for strategy in ("none", "simple", "first", "average", "max"):
         pipe = transformers.pipeline("token-classification", model=str(folder), aggregation_strategy=strategy, device="cpu")
-        some = texts if strategy == "simple" else texts[::4] + texts[-10:]
-        write(folder, "ner", {"strategy": strategy}, some, [pipe(t) if t else [] for t in some])
+        write(folder, "ner", {"strategy": strategy}, texts, [pipe(t) if t else [] for t in texts])
 
 
 def masks(texts, tokenizer, is_roberta):
@@ -148,8 +155,10 @@ def masks(texts, tokenizer, is_roberta):
             words[rng.randrange(len(words))] = tokenizer.mask_token
         masked.append(" ".join(words))
     masked = [t for t in masked if tokenizer(t, truncation=True)["input_ids"].count(tokenizer.mask_token_id) and len(tokenizer(t)["input_ids"]) <= 64]
-    results = [pipe(t, top_k=3) for t in masked]
-    write(folder, "fill", {"top_k": 3}, masked, [r if isinstance(r[0], list) else [r] for r in results])
+    targets = rng.sample([t for t in tokenizer.get_vocab() if t.isascii() and t.isalpha()], 4)
+    for options in ({"top_k": 3}, {"targets": targets}):
+        results = [pipe(t, **options) for t in masked]
+        write(folder, "fill", options, masked, [r if isinstance(r[0], list) else [r] for r in results])
 
 
 def question_models(words, pieces):

@@ -223,6 +223,14 @@ ARCHITECTURES = {
              max_position_embeddings=202, tokens=(190, 70, 7, 1), rope_parameters={"rope_type": "default", "rope_theta": 70.0}),
         dict(hidden_size=20, num_attention_heads=1, num_hidden_layers=3, intermediate_size=33, pad_token_id=0, hidden_act="gelu",
              layer_norm_eps=1e-5)]),
+    "deberta-v2-conv": ("DebertaV2Config", "DebertaV2Model", [
+        dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=37, relative_attention=True, position_buckets=16,
+             share_att_key=True, norm_rel_ebd="layer_norm", pos_att_type="p2c|c2p", position_biased_input=False, type_vocab_size=0,
+             conv_kernel_size=3, conv_act="gelu"),  # as the xlarge sizes
+        dict(hidden_size=20, num_attention_heads=5, num_hidden_layers=1, intermediate_size=33, max_position_embeddings=202,
+             tokens=(190, 70, 7, 1), relative_attention=True, pos_att_type="c2p", type_vocab_size=2, conv_kernel_size=7),
+        dict(hidden_size=36, num_attention_heads=2, num_hidden_layers=3, intermediate_size=50, embedding_size=20, type_vocab_size=0,
+             conv_kernel_size=5, conv_act="relu")]),
 }
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(ord("a"), ord("z") + 1)),
          *("##" + chr(c) for c in range(ord("a"), ord("z") + 1)), "the", "##ing", "##s", "cat", "runn", ".", ",", "!", "?", "你"]

@@ -6,10 +6,14 @@ needs no mask. With --mixed, lengths vary and PyTorch gets the padded batch and 
     bench_cuda.py FOLDER --rows 12x1,23x32,103x128 --dtype bfloat16 [--engines tern,eager,compiled] [--rounds 50]
 
 Prints a line a row and engine: median milliseconds [10th, 90th percentile], the median of its time over Tern's call by call, and the
-largest difference from PyTorch in float32. SPDX-License-Identifier: Apache-2.0
+largest difference from the first PyTorch engine, or without one from the first. --output appends rows of tern bench's form, of kind
+"forward", in which `tokens` of the longest text stands for its characters. SPDX-License-Identifier: Apache-2.0
 """
 import argparse
 import ctypes
+import json
+import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -18,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import tern  # noqa: E402
+from bench_bert import git_version, processor, ratio_of, statistics_of  # noqa: E402
 
 
 class Tern:
@@ -30,6 +35,7 @@ class Tern:
         self.library.check(self.library.c.tern_model_load(ctypes.byref(self.handle), str(folder).encode(), ctypes.byref(options),
                                                           ctypes.byref(err)), err)
         self.load_seconds = time.perf_counter() - start
+        self.version = self.library.version()
         self.hidden_size = self.library.c.tern_model_get_info(self.handle).hidden_size
 
     def prepare(self, ids, mask):
@@ -52,7 +58,7 @@ class PyTorch:
         import torch
         import transformers
         transformers.logging.set_verbosity_error()
-        self.torch = torch
+        self.torch, self.version = torch, torch.__version__
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
         if dtype == "tf32":
             torch.set_float32_matmul_precision("high")
@@ -86,6 +92,26 @@ def batch_of(row, mixed, vocabulary, rng):
     return ids, mask
 
 
+def append_rows(options, engines, ids, mask, times, first, errors):
+    """A row for each engine: times in seconds, errors relative and absolute."""
+    about = {"schema": "tern-bench-1", "kind": "forward", "model": Path(options.folder).resolve().name, "dtype": options.dtype,
+             "device": options.device, "processor": processor(), "git": git_version(), "varied": options.mixed, "status": "ok", "message": None,
+             "machine": {"system": f"{platform.system()} {platform.release()} {platform.machine()}", "cores": os.cpu_count(),
+                         "compiler": f"Python {platform.python_version()}"},
+             "reference": f"{errors['reference']} {options.dtype}", "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+             "chars": ids.shape[1], "batch": ids.shape[0], "tokens": int(mask.sum()), "longest_tokens": ids.shape[1],
+             "padding_waste": 1 - float(mask.mean())}
+    with open(options.output, "a", encoding="utf-8") as file:
+        for name, seconds in times.items():
+            line = {**about, "engine": {"eager": "torch", "compiled": "torch-compile"}.get(name, name), "engine_version": engines[name].version,
+                    "first_ms": 1e3 * first[name], "n_iterations": len(seconds), **statistics_of(seconds), "reference_bound": 1e-1,
+                    "reference_error": errors[name][0], "max_abs_error": errors[name][1], "iterations_ms": [1e3 * s for s in seconds]}
+            line |= {"texts_per_s": 1e3 * len(ids) / line["median_ms"], "tokens_per_s": 1e3 * line["tokens"] / line["median_ms"]}
+            if name != "tern" and "tern" in times:
+                line["ratio"] = ratio_of(seconds, times["tern"])
+            file.write(json.dumps(line) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -96,6 +122,7 @@ def main():
     parser.add_argument("--mixed", action="store_true")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--library", default=None)
+    parser.add_argument("--output", type=Path, help="JSON lines are appended to this file")
     options = parser.parse_args()
     rng = np.random.default_rng(7)
     makers = {"tern": lambda: Tern(options.folder, options.dtype, options.library, options.device),
@@ -107,25 +134,30 @@ def main():
     for row in options.rows.split(","):
         ids, mask = batch_of(row, options.mixed, 30000, rng)
         runs = {name: engine.prepare(ids, mask) for name, engine in engines.items()}
-        results = {}
+        results, first = {}, {}
         for name, run in runs.items():
             start = time.perf_counter()
             for _ in range(4):
                 results[name] = np.array(run())
+                first[name] = first.get(name, time.perf_counter() - start)
             print(f"{row} {name}: first four calls {time.perf_counter() - start:.2f} s", file=sys.stderr)
         times = {name: [] for name in runs}
         for _ in range(options.rounds):
             for name, run in runs.items():
                 start = time.perf_counter()
                 run()
-                times[name].append(1e3 * (time.perf_counter() - start))
-        reference = results.get("eager", next(iter(results.values())))
+                times[name].append(time.perf_counter() - start)
+        chosen = next((n for n in ("eager", "compiled") if n in results), next(iter(results)))
+        reference = results[chosen]
+        errors = {n: (float(np.linalg.norm(y - reference) / np.linalg.norm(reference)), float(np.abs(y - reference).max()))
+                  for n, y in results.items()}
+        if options.output:
+            append_rows(options, engines, ids, mask, times, first, {**errors, "reference": chosen})
         for name, t in times.items():
-            t = np.array(t)
-            ratio = f"{np.median(t / np.array(times['tern'])):6.2f} of tern's" if "tern" in times else ""
-            difference = np.abs(results[name] - reference).max()
+            t = 1e3 * np.array(t)
+            ratio = f"{np.median(t / (1e3 * np.array(times['tern']))):6.2f} of tern's" if "tern" in times else ""
             print(f"{options.dtype:9} {row:8} {int(mask.sum()):6} tokens {name:9} {np.median(t):8.3f} ms "
-                  f"[{np.percentile(t, 10):.3f} {np.percentile(t, 90):.3f}] {ratio}, difference to eager {difference:.1e}", flush=True)
+                  f"[{np.percentile(t, 10):.3f} {np.percentile(t, 90):.3f}] {ratio}, difference to {chosen} {errors[name][1]:.1e}", flush=True)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,20 @@ class CTranslate2:
         return np.array(output.last_hidden_state)
 
 
+class Mlx:
+    """The encoder in MLX's own ops (mlx_encoder.py), on its CPU backend, which takes the threads that it wants."""
+    name = "mlx"
+
+    def __init__(self, folder, _threads, _cache):
+        import mlx.core
+        from mlx_encoder import MlxBert
+        self.version = mlx.core.__version__
+        self.model = MlxBert(folder)
+
+    def run(self, input_ids, attention_mask, token_type_ids):
+        return self.model.run(input_ids, attention_mask, token_type_ids)
+
+
 class Tern:
     name = "tern"
     library_path = None
@@ -174,4 +188,4 @@ class Tern:
         return self.model.forward(input_ids, attention_mask, token_type_ids, out)
 
 
-ENGINES = {e.name: e for e in (PyTorch, PyTorchCompiled, OnnxRuntime, OnnxRuntimeFused, OpenVino, CTranslate2, Tern)}
+ENGINES = {e.name: e for e in (PyTorch, PyTorchCompiled, OnnxRuntime, OnnxRuntimeFused, OpenVino, CTranslate2, Mlx, Tern)}

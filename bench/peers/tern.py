@@ -68,11 +68,15 @@ class Library:
 
 
 class Model:
-    def __init__(self, library, folder, threads=0, isa=None):
+    def __init__(self, library, folder, threads=0, isa=None, device=None, dtype=None):
         self.library, self.handle = library, c_void_p()
         options, err = library.c.tern_model_options_default(), Error()
         options.threads = threads
         options.isa = isa.encode() if isa else None
+        if device:
+            options.device = device.encode()
+        if dtype:
+            options.dtype = dtype.encode()
         library.check(library.c.tern_model_load(byref(self.handle), str(folder).encode(), byref(options), byref(err)), err)
         self.info = library.c.tern_model_get_info(self.handle)
 

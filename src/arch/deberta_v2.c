@@ -1,7 +1,7 @@
 /* deberta_v2.c - DeBERTa-v2 and -v3 (He et al. 2020, arXiv:2006.03654; 2021, arXiv:2111.09543): DebertaV2Model of Hugging Face
  * transformers. BERT's post-norm encoder whose scores add, to content with content, content with the distance and the distance with
- * content; distances share one table of embeddings, bucketed in logarithmic steps. No pooler. The convolution of the xlarge sizes
- * (conv_kernel_size) is not done.
+ * content; distances share one table of embeddings, bucketed in logarithmic steps. No pooler. In the xlarge sizes a
+ * convolution runs beside the first layer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "arch/common/heads.h"
 
@@ -12,9 +12,10 @@
 typedef struct deberta_config {
     int64_t vocab_size, embedding_size, hidden_size, num_hidden_layers, num_attention_heads, attention_head_size, intermediate_size;
     int64_t max_position_embeddings, type_vocab_size, position_buckets, max_relative_positions;
+    int64_t conv_kernel_size; /* 0: none */
     float layer_norm_eps;
     bool position_biased_input, relative_attention, share_att_key, norm_rel_ebd, c2p, p2c;
-    tern_op hidden_act;
+    tern_op hidden_act, conv_act;
 } deberta_config;
 
 /* A list of words, or one string of words between bars. */
@@ -59,6 +60,8 @@ static deberta_config read_config(const tern_config *config) {
         .c2p = has_word(config, "pos_att_type", "c2p"),
         .p2c = has_word(config, "pos_att_type", "p2c"),
         .hidden_act = tern__config_activation_or(config, "hidden_act", "gelu"),
+        .conv_kernel_size = read_positive(config, "conv_kernel_size", 0),
+        .conv_act = tern__config_activation_or(config, "conv_act", "tanh"),
     };
     c.max_relative_positions = read_positive(config, "max_relative_positions", c.max_position_embeddings);
     c.embedding_size = tern__config_size_or(config, "embedding_size", c.hidden_size);
@@ -66,8 +69,11 @@ static deberta_config read_config(const tern_config *config) {
     if (c.hidden_size % c.num_attention_heads != 0)
         tern__program_fail(p, TERN_E_CONFIG, "config.json: \"hidden_size\" %lld is not a multiple of \"num_attention_heads\" %lld",
                            (long long)c.hidden_size, (long long)c.num_attention_heads);
-    if (read_positive(config, "conv_kernel_size", 0) != 0)
-        tern__program_fail(p, TERN_E_UNSUPPORTED, "config.json: \"conv_kernel_size\" is above 0; this version has no convolution");
+    if (c.conv_kernel_size > 0 && (c.conv_kernel_size % 2 == 0 || read_positive(config, "conv_groups", 1) != 1))
+        tern__program_fail(
+            p, TERN_E_UNSUPPORTED,
+            "config.json: a convolution with \"conv_kernel_size\" %lld and \"conv_groups\" %lld; known is an odd size in one group",
+            (long long)c.conv_kernel_size, (long long)read_positive(config, "conv_groups", 1));
     return c;
 }
 
@@ -118,6 +124,12 @@ static tern_value layer(tern_program *p, const deberta_config *c, tern_value x, 
     return tern__layer_norm(p, tern__add(p, y, x), c->layer_norm_eps, "encoder.layer.%d.output.LayerNorm", l);
 }
 
+/* Beside the first layer: of its input x, added to its output y. */
+static tern_value convolve(tern_program *p, const deberta_config *c, tern_value x, tern_value y) {
+    x = tern__activation(p, tern__conv1d(p, x, c->hidden_size, c->conv_kernel_size, "encoder.conv.conv"), c->conv_act);
+    return tern__layer_norm(p, tern__add(p, y, x), c->layer_norm_eps, "encoder.conv.LayerNorm");
+}
+
 /* `legacy` says which of two masked-language heads the checkpoint has. */
 static tern_head build_lm_head(tern_program *p, const tern_config *config, const deberta_config *c, tern_value x) {
     const bool is_legacy = tern__config_bool_or(config, "legacy", true);
@@ -155,7 +167,8 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
     tern_value x = embeddings(p, &c);
     tern__output(p, x, "hidden_states.0");
     for (int l = 0; l < c.num_hidden_layers && p->error.code == TERN_OK; l++) {
-        x = layer(p, &c, x, l);
+        const tern_value y = layer(p, &c, x, l);
+        x = l == 0 && c.conv_kernel_size > 0 ? convolve(p, &c, x, y) : y;
         tern__output(p, x, "hidden_states.%d", l + 1);
     }
     tern__output(p, x, "last_hidden_state");
@@ -171,14 +184,14 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 static const tern_arch_tokenizer deberta_v2_tokenizer = {.vocabulary = TERN_VOCABULARY_UNIGRAM,
-                                              .pad = "[PAD]",
-                                              .unk = "[UNK]",
-                                              .cls = "[CLS]",
-                                              .sep = "[SEP]",
-                                              .mask = "[MASK]",
-                                              .cls_key = "cls_token_id",
-                                              .sep_key = "sep_token_id",
-                                              .n_between = 1};
+                                                         .pad = "[PAD]",
+                                                         .unk = "[UNK]",
+                                                         .cls = "[CLS]",
+                                                         .sep = "[SEP]",
+                                                         .mask = "[MASK]",
+                                                         .cls_key = "cls_token_id",
+                                                         .sep_key = "sep_token_id",
+                                                         .n_between = 1};
 
 const tern_arch tern__arch_deberta_v2 = {
     .classes = (const tern_arch_class[]){{"deberta-v2", "DebertaV2Model", &deberta_v2_tokenizer}, {NULL, NULL, NULL}},

@@ -120,6 +120,11 @@ static void add_samples(json_t *row, const tern_cell *cell, double quiet_ms) {
         json_array_append_new(probes, json_real(cell->iterations[i].probe_ms));
         n_disturbed += cell->iterations[i].probe_ms > DISTURBED_ABOVE * quiet_ms;
     }
+    json_t *energies = json_array();
+    for (size_t i = 0; i < cell->n_iterations && cell->iterations[i].energy_j >= 0; i++)
+        json_array_append_new(energies, json_real(cell->iterations[i].energy_j));
+    if (json_array_size(energies) > 0) json_object_set(row, "energy_j", energies);
+    json_decref(energies);
     json_object_set_new(row, "stages", stages);
     json_object_set_new(row, "probe_ms", probes);
     json_object_set_new(row, "quiet_probe_ms", json_real(quiet_ms));
@@ -204,6 +209,7 @@ static void add_costs(json_t *row, const tern_cell *cell, const tern_peaks *peak
     json_object_set_new(row, "bytes", json_real(profile->bytes));
     json_object_set_new(row, "packed_bytes", json_integer((json_int_t)profile->packed_bytes));
     json_object_set_new(row, "workspace_bytes", json_integer((json_int_t)profile->workspace_bytes));
+    if (!profile->is_timed) return;
     json_t *ops = list_ops(profile, peaks);
     if (peaks->flop_per_s > 0) json_object_set_new(row, "limit_ms", json_real(limit_ms_of(ops)));
     json_object_set_new(row, "ops", ops);

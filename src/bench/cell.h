@@ -15,6 +15,7 @@ typedef struct tern_sample {
     double ms; /* of the whole call */
     double stage_ms[TERN_N_STAGES];
     double probe_ms; /* the slower of the probes before and after it; 0: none */
+    double energy_j; /* of the processors meanwhile; -1: not known */
 } tern_sample;
 
 typedef struct tern_cell {

@@ -15,14 +15,22 @@
 #include "base/clock.h"
 #include "bench_git.inc"
 
+/* Nanoseconds that one reading of the clock takes. */
+static double clock_read_ns(void) {
+    enum { READINGS = 1000 };
+    const int64_t start_ns = tern__clock_ns();
+    for (int i = 1; i < READINGS; i++) tern__clock_ns();
+    return (double)(tern__clock_ns() - start_ns) / READINGS;
+}
+
 json_t *tern__machine_describe(void) {
     struct utsname name = {0};
     uname(&name);
     char system[sizeof name.sysname + sizeof name.release + sizeof name.machine + 2];
     snprintf(system, sizeof system, "%s %s %s", name.sysname, name.release, name.machine);
     const json_int_t page_bytes = sysconf(_SC_PAGESIZE), n_pages = sysconf(_SC_PHYS_PAGES);
-    return json_pack("{s:s, s:I, s:I, s:s}", "system", system, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
-                     page_bytes * n_pages, "compiler", __VERSION__);
+    return json_pack("{s:s, s:I, s:I, s:s, s:f}", "system", system, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+                     page_bytes * n_pages, "compiler", __VERSION__, "clock_read_ns", clock_read_ns());
 }
 
 const char *tern__machine_git(void) { return TERN_GIT; }
@@ -70,6 +78,44 @@ int64_t tern__available_memory_bytes(void) {
         if (available < 0 || left < available) available = left;
     }
     return available;
+}
+
+/* ---- Energy ---- */
+
+/* A file of one number, "intel-rapl:<package>/<file>". */
+static bool read_counter(uint64_t *out, const char *powercap, size_t package, const char *file) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/intel-rapl:%zu/%s", powercap, package, file);
+    const int64_t number = read_number(path, "");
+    *out = (uint64_t)number;
+    return number >= 0;
+}
+
+/* A zone beside the packages is the whole platform, of which they are parts. */
+static bool is_package(const char *powercap, size_t zone) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/intel-rapl:%zu/name", powercap, zone);
+    return read_number(path, "package-") >= 0;
+}
+
+bool tern__energy_read(tern_energy *out, const char *powercap) {
+    *out = (tern_energy){0};
+    for (size_t zone = 0; zone < TERN_MAX_PACKAGES; zone++) {
+        const size_t n = out->n_packages;
+        if (is_package(powercap, zone) && read_counter(&out->uj[n], powercap, zone, "energy_uj") &&
+            read_counter(&out->range_uj[n], powercap, zone, "max_energy_range_uj"))
+            out->n_packages++;
+    }
+    return out->n_packages > 0;
+}
+
+double tern__energy_joules(const tern_energy *before, const tern_energy *after) {
+    double joules = 0;
+    for (size_t i = 0; i < before->n_packages && i < after->n_packages; i++) {
+        const uint64_t round = after->uj[i] < before->uj[i] ? before->range_uj[i] : 0;
+        joules += 1e-6 * ((double)after->uj[i] + (double)round - (double)before->uj[i]);
+    }
+    return joules;
 }
 
 /* ---- Disturbance ---- */

@@ -35,6 +35,7 @@ static const struct {
               {TERN_OP_DISENTANGLED_ATTENTION, HIDDEN, HIDDEN},
               {TERN_OP_POOL, HIDDEN, HIDDEN},
               {TERN_OP_CONCAT, HIDDEN, TWO_HIDDEN},
+              {TERN_OP_UNFOLD, HIDDEN, THREE_HIDDEN},
               {TERN_OP_TAKE, HIDDEN, HIDDEN},
               {TERN_OP_NORMALIZE, HIDDEN, HIDDEN},
               {TERN_OP_LINEAR_CONCAT, HIDDEN, THREE_HIDDEN},
@@ -100,6 +101,8 @@ static tern_value apply(tern_program *p, const tern_op_case *c, tern_value narro
         return tern__rope(p, x, c->heads, 10000.0f, c->tokens);
     case TERN_OP_POOL:
         return tern__pool(p, x, TERN_POOL_MEAN);
+    case TERN_OP_UNFOLD:
+        return tern__unfold(p, x, c->out / c->in);
     case TERN_OP_TAKE:
         return tern__take(p, x);
     case TERN_OP_NORMALIZE:

@@ -150,7 +150,8 @@ static tern_status prepare(op_block *b, const char *device, const char *dtype, t
     if (status != TERN_OK) return status;
     const tern_device_properties properties = b->bench.record->properties(b->bench.device);
     if (b->grid->progress != NULL) b->grid->progress(b->grid->user, b->done / b->all, "peaks");
-    if (properties.threads > 0) status = tern__peaks_measure(&b->peaks, properties.isa, properties.threads, err); /* the host computes */
+    const bool is_ours = strcmp(properties.name, "cpu") == 0; /* whose loops measure the peaks */
+    if (is_ours) status = tern__peaks_measure(&b->peaks, properties.isa, properties.threads, err);
     return status == TERN_OK ? measure_overhead(b, err) : status;
 }
 

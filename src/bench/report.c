@@ -210,16 +210,16 @@ void tern__report_markdown(FILE *out, const tern_report *report) {
     for (size_t i = 0; i < report->n_blocks; i++) markdown_block(out, report, &report->blocks[i]);
     tern__report_sides(out, report, &markdown_sides);
     if (report->n_ops == 0) return;
-    fputs("\n## Ops\n\n| device | op | shape | in | out | tokens | batch | median us | GFLOP/s | GB/s | % of limit | bound by |\n"
-          "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
+    fputs("\n## Ops\n\n| engine | device | op | shape | in | out | tokens | batch | median us | GFLOP/s | GB/s | % of limit | bound by |\n"
+          "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
           out);
     for (size_t i = 0; i < report->n_ops; i++) {
         static const tern_report_column columns[] = {
             {"", "in", 1, 0},          {"", "out", 1, 0},           {"", "tokens", 1, 0},         {"", "batch", 1, 0},
             {"", "median_ms", 1e3, 2}, {"", "flop_per_s", 1e-9, 1}, {"", "bytes_per_s", 1e-9, 1}, {"", "share", 100, 0}};
-        static const char *const strings[] = {"device", "op", "shape"};
+        static const char *const strings[] = {"engine", "device", "op", "shape"};
         fputc('|', out);
-        for (size_t s = 0; s < 3; s++) {
+        for (size_t s = 0; s < sizeof strings / sizeof *strings; s++) {
             fputc(' ', out);
             markdown_text(out, tern__row_string(report->ops[i], strings[s]));
             fputs(" |", out);

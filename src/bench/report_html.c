@@ -131,15 +131,16 @@ static void write_ops(FILE *out, const tern_report *report) {
                                                  {"GB/s", "bytes_per_s", 1e-9, 1},
                                                  {"% of limit", "share", 100, 0}};
     enum { N_COLUMNS = sizeof columns / sizeof *columns };
-    static const char *const strings[] = {"device", "isa", "op", "shape"};
+    static const char *const strings[] = {"engine", "device", "isa", "op", "shape"};
+    enum { N_STRINGS = sizeof strings / sizeof *strings };
     fprintf(out, "<h2>Single ops</h2><details><summary>%zu measurements</summary><div class=t><table><thead><tr>", report->n_ops);
-    for (size_t i = 0; i < 4; i++) fprintf(out, "<th class=l>%s</th>", strings[i]);
+    for (size_t i = 0; i < N_STRINGS; i++) fprintf(out, "<th class=l>%s</th>", strings[i]);
     for (size_t i = 0; i < N_COLUMNS; i++) fprintf(out, "<th>%s</th>", columns[i].title);
     fputs("<th class=l>bound by</th></tr></thead><tbody>\n", out);
     for (size_t r = 0; r < report->n_ops; r++) {
         const json_t *row = report->ops[r];
         fputs(strcmp(tern__row_string(row, "status"), "ok") != 0 ? "<tr class=bad>" : "<tr>", out);
-        for (size_t i = 0; i < 4; i++) text_cell(out, tern__row_string(row, strings[i]));
+        for (size_t i = 0; i < N_STRINGS; i++) text_cell(out, tern__row_string(row, strings[i]));
         for (size_t i = 0; i < N_COLUMNS; i++) cell(out, row, &columns[i]);
         text_cell(out, tern__row_string(row, strcmp(tern__row_string(row, "status"), "ok") != 0 ? "message" : "bound"));
         fputs("</tr>\n", out);

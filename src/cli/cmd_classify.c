@@ -65,6 +65,8 @@ static int classify(classify_command *command, classify_window *window) {
     size_t without;
     if (command->has_pairs && !tern__cli_split_pairs(window->firsts, window->seconds, texts->texts, texts->n_texts, &without))
         return tern__cli_fail_text(texts, without, "has no tab between two texts, which --pairs wants");
+    for (size_t i = 0; command->has_pairs && i < texts->n_texts; i++)
+        if (window->seconds[i].bytes == 0) window->seconds[i].data = NULL; /* the pipeline takes nothing for no second text */
     tern_error err;
     if (tern_model_classify(command->task.model, command->has_pairs ? window->firsts : texts->texts,
                             command->has_pairs ? window->seconds : NULL, texts->n_texts, &options, window->scores, window->n_tokens,

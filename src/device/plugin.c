@@ -48,26 +48,46 @@ static tern_status find_file(char **path, const char *file, tern_error *err) {
     return status;
 }
 
+/* What the library exports; NULL when it is no device of Tern. */
+static const tern_device_plugin_info *info_of(void *library) {
+    tern_device_plugin_function *function; /* POSIX's way to a function from dlsym */
+    *(void **)&function = dlsym(library, TERN_DEVICE_PLUGIN_SYMBOL);
+    return function != NULL ? function() : NULL;
+}
+
+static bool is_of_this_build(const tern_device_plugin_info *info) {
+    static const tern_device_contract ours = TERN_DEVICE_CONTRACT;
+    return memcmp(&info->contract, &ours, sizeof ours) == 0;
+}
+
+/* Why dlopen refused it. One that lacks symbols can tell itself which library it wants, since it can be opened when they are looked up only
+ * as they are called. */
+static tern_status fail_to_load(const char *path, tern_error *err) {
+    const char *told = dlerror();
+    TERN_FAIL(err, TERN_E_DEVICE, "%.300s cannot be loaded: %.400s", path, told != NULL ? told : "no reason given");
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    const tern_device_plugin_info *info = library != NULL ? info_of(library) : NULL;
+    tern_error mismatch;
+    if (info != NULL && is_of_this_build(info) && info->check_libraries != NULL && info->check_libraries(&mismatch) != TERN_OK &&
+        err != NULL)
+        *err = mismatch;
+    return TERN_E_DEVICE;
+}
+
 static tern_status open_file(const tern_device_record **out, const char *path, const char *name, tern_error *err) {
     static const tern_device_contract ours = TERN_DEVICE_CONTRACT;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        const char *reason = dlerror();
-        return TERN_FAIL(err, TERN_E_DEVICE, "%.300s cannot be loaded: %.400s", path, reason != NULL ? reason : "no reason given");
-    }
-    /* POSIX's way to a function from dlsym. */
-    tern_device_plugin_function *function;
-    *(void **)&function = dlsym(library, TERN_DEVICE_PLUGIN_SYMBOL);
-    if (function == NULL)
-        return TERN_FAIL(err, TERN_E_DEVICE, "%.300s is no device of Tern: it has no %s", path, TERN_DEVICE_PLUGIN_SYMBOL);
-    const tern_device_plugin_info *info = function();
-    if (memcmp(&info->contract, &ours, sizeof ours) != 0)
+    if (library == NULL) return fail_to_load(path, err);
+    const tern_device_plugin_info *info = info_of(library);
+    if (info == NULL) return TERN_FAIL(err, TERN_E_DEVICE, "%.300s is no device of Tern: it has no %s", path, TERN_DEVICE_PLUGIN_SYMBOL);
+    if (!is_of_this_build(info))
         return TERN_FAIL(err, TERN_E_DEVICE,
                          "%.300s is of another build of Tern (%u.%u.%u; this is %u.%u.%u): build both from the same sources", path,
                          info->contract.version[0], info->contract.version[1], info->contract.version[2], ours.version[0], ours.version[1],
                          ours.version[2]);
     if (strcmp(info->record->name, name) != 0)
         return TERN_FAIL(err, TERN_E_DEVICE, "%.300s holds the device \"%.40s\", not \"%s\"", path, info->record->name, name);
+    if (info->check_libraries != NULL) TERN_TRY(info->check_libraries(err));
     *out = info->record;
     return TERN_OK;
 }

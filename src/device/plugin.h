@@ -13,20 +13,24 @@
 
 /* What both sides must agree about; compared number by number. */
 typedef struct tern_device_contract {
-    uint32_t version[3];                                    /* Tern's */
-    uint32_t n_ops, n_inputs;                               /* of ops.def and tern_input */
-    uint32_t record, program, node, weight, batch, options; /* sizes of the structs that cross */
+    uint32_t version[3];                                          /* Tern's */
+    uint32_t n_ops, n_inputs;                                     /* of ops.def and tern_input */
+    uint32_t info, record, program, node, weight, batch, options; /* sizes of the structs that cross */
 } tern_device_contract;
 
 #define TERN_DEVICE_CONTRACT                                                                                                               \
     {                                                                                                                                      \
-        {TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_PATCH}, TERN_N_OPS, TERN_N_INPUTS, sizeof(tern_device_record),               \
-            sizeof(tern_program), sizeof(tern_node), sizeof(tern_weight), sizeof(tern_batch), sizeof(tern_device_options)                  \
+        {TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_PATCH}, TERN_N_OPS, TERN_N_INPUTS, sizeof(tern_device_plugin_info),          \
+            sizeof(tern_device_record), sizeof(tern_program), sizeof(tern_node), sizeof(tern_weight), sizeof(tern_batch),                  \
+            sizeof(tern_device_options)                                                                                                    \
     }
 
 typedef struct tern_device_plugin_info {
     tern_device_contract contract;
     const tern_device_record *record; /* as long as the process lives */
+    /* NULL, or: are the libraries that it was linked with those that are there? Asked too when they lack symbols, so it may call of them
+     * only what every version has. */
+    tern_status (*check_libraries)(tern_error *err);
 } tern_device_plugin_info;
 
 /* What the library exports. */

@@ -60,8 +60,8 @@ static tern_status write_weights(const char *folder, const tern_program *program
     for (int32_t w = 0; w < program->n_weights && status == TERN_OK; w++) {
         const tern_weight *weight = &program->weights[w];
         tern_tensor *tensor = &tensors[w];
-        *tensor = (tern_tensor){
-            .name = weight->name, .dtype = TERN_DTYPE_F32, .rank = weight->rank, .shape = {weight->shape[0], weight->shape[1]}};
+        *tensor = (tern_tensor){.name = weight->name, .dtype = TERN_DTYPE_F32};
+        tensor->rank = tern__weight_shape(weight, tensor->shape);
         const size_t n = (size_t)tern_tensor_elements(tensor);
         float *data = tern__alloc(n, sizeof *data);
         tensor->data = data;

@@ -43,10 +43,10 @@ static bool is_float(tern_dtype dtype) {
 }
 
 static bool fits(const tern_weight *weight, const tern_tensor *tensor) {
-    if (tensor->rank != weight->rank || !is_float(tensor->dtype)) return false;
-    for (int i = 0; i < weight->rank; i++)
-        if (tensor->shape[i] != weight->shape[i]) return false;
-    return true;
+    if (!is_float(tensor->dtype)) return false;
+    int64_t shape[TERN_MAX_RANK];
+    const int rank = tern__weight_shape(weight, shape);
+    return tensor->rank == rank && memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) == 0;
 }
 
 static void entry_found(tern_weight_entry *entry, const tern_tensor *tensor) {
@@ -101,8 +101,8 @@ static void report_program(tern_load_report *report, const tern_folder *folder, 
         const char *name = weight->name;
         prefixes[report->n_entries] = source_of(folder, &name)->prefix;
         tern_weight_entry *entry = &report->entries[report->n_entries++];
-        *entry = (tern_weight_entry){.name = weight->name, .state = TERN_WEIGHT_MISSING, .expected_rank = weight->rank};
-        memcpy(entry->expected_shape, weight->shape, sizeof weight->shape);
+        *entry = (tern_weight_entry){.name = weight->name, .state = TERN_WEIGHT_MISSING};
+        entry->expected_rank = tern__weight_shape(weight, entry->expected_shape);
         const tern_tensor *tensor = find_in_sources(folder, weight->name);
         if (tensor == NULL) continue;
         entry_found(entry, tensor);

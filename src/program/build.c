@@ -160,7 +160,8 @@ static tern_value combine(tern_program *program, tern_op op, tern_value a, tern_
     if (!check_value(program, op, a, false) || !check_value(program, op, b, false)) return (tern_value){0};
     const tern_value_info *left = tern__value(program, a), *right = tern__value(program, b);
     if (left->width != right->width || left->space != right->space) {
-        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d and %d, or their rows, differ", tern__op_name(op), left->width, right->width);
+        tern__program_fail(program, TERN_E_SHAPE, "%s: widths %d and %d, or their rows, differ", tern__op_name(op), left->width,
+                           right->width);
         return (tern_value){0};
     }
     return append(program, (tern_node){.op = op, .n_inputs = 2, .inputs = {a, b}}, left->space, left->width, false);
@@ -232,6 +233,31 @@ tern_value tern__linear_named(tern_program *program, tern_value x, int64_t out_f
     node.weights[1] = bias != NULL ? declare_weight(program, bias, "", 1, out_features, 0) : TERN_NO_WEIGHT;
     if (failed(program)) return (tern_value){0};
     return append(program, node, info.space, out_features, false);
+}
+
+tern_value tern__unfold(tern_program *program, tern_value x, int64_t kernel_size) {
+    const tern_op op = TERN_OP_UNFOLD;
+    if (!check_value(program, op, x, false)) return (tern_value){0};
+    const tern_value_info info = *tern__value(program, x);
+    if (kernel_size < 1 || kernel_size % 2 == 0 || kernel_size > MAX_WIDTH || info.space != TERN_SPACE_TOKENS) {
+        tern__program_fail(program, TERN_E_SHAPE, "unfold: takes rows of tokens and an odd kernel_size, not %lld", (long long)kernel_size);
+        return (tern_value){0};
+    }
+    if (!check_width(program, op, info.width * kernel_size)) return (tern_value){0};
+    tern_node node = {.op = op, .n_inputs = 2, .inputs = {x, tern__input(program, TERN_INPUT_COLUMNS)}};
+    if (failed(program)) return (tern_value){0};
+    node.kernel_size = (int32_t)kernel_size;
+    return append(program, node, info.space, info.width * kernel_size, false);
+}
+
+tern_value tern__conv1d(tern_program *program, tern_value x, int64_t out_features, int64_t kernel_size, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = format_name(program, format, arguments);
+    va_end(arguments);
+    const tern_value y = tern__linear(program, tern__unfold(program, x, kernel_size), out_features, "%s", name);
+    if (!failed(program)) program->weights[program->nodes[program->n_nodes - 1].weights[0]].kernel_size = kernel_size;
+    return y;
 }
 
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op) {

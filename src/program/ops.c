@@ -31,6 +31,14 @@ const char *tern__pool_name(tern_pool pool) {
     return (unsigned)pool < TERN_N_POOLS ? names[pool] : "unknown pooling";
 }
 
+int tern__weight_shape(const tern_weight *weight, int64_t *shape) {
+    int rank = 0;
+    shape[rank++] = weight->shape[0];
+    if (weight->rank == 2) shape[rank++] = weight->kernel_size > 0 ? weight->shape[1] / weight->kernel_size : weight->shape[1];
+    if (weight->kernel_size > 0) shape[rank++] = weight->kernel_size;
+    return rank;
+}
+
 float tern__scale_factor(const tern_program *program, const tern_node *node) {
     const tern_weight *weight = &program->weights[node->weights[0]];
     float sum = 0;

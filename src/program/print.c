@@ -20,6 +20,7 @@ static void print_attributes(tern_text_builder *text, const tern_node *node) {
         tern__text_print(text, " heads=%d head_dim=%d theta=%g", node->rope.n_heads, node->rope.head_dim, (double)node->rope.theta);
         break;
     case TERN_OP_POOL: tern__text_print(text, " %s%s", tern__pool_name(node->pool), node->skips_prompt ? " without_prompt" : ""); break;
+    case TERN_OP_UNFOLD: tern__text_print(text, " kernel_size=%d", node->kernel_size); break;
     case TERN_OP_SCALE: tern__text_print(text, " element=%d", node->element); break;
     case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
     case TERN_OP_DISENTANGLED_ATTENTION:

@@ -71,6 +71,7 @@ typedef struct tern_node {
         tern_op activation;                                  /* LINEAR_ACTIVATION: GELU ... TANH */
         tern_pool pool;                                      /* POOL */
         int32_t element;                                     /* SCALE: of the weight */
+        int32_t kernel_size;                                 /* UNFOLD: odd; input 1 is TERN_INPUT_COLUMNS */
         struct { int32_t start; } slice;                     /* SLICE: first column */
         struct { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; } rope;
         struct {
@@ -96,10 +97,14 @@ typedef struct tern_weight {
     char *name;                    /* the architecture's name, without checkpoint prefixes; in the program's arena */
     int32_t rank;
     int64_t shape[2];
+    int64_t kernel_size;           /* above 0: the checkpoint has three axes, [shape[0], shape[1] / kernel_size, kernel_size] */
     const void *data;              /* NULL until the model binds it; aligned to its dtype */
     tern_dtype dtype;              /* as the checkpoint has it: F32, F16, BF16 (or F64) */
     bool is_mapped;                /* data is a part of a mapped file: tern__file_forget may follow when it has been copied */
 } tern_weight;
+
+/* The shape that the checkpoint has; returns the rank. shape: room for 3. */
+int tern__weight_shape(const tern_weight *weight, int64_t *shape);
 
 /* A value that a caller may ask for, by name. */
 typedef struct tern_output {
@@ -143,6 +148,13 @@ tern_value tern__linear_bias(tern_program *program, tern_value x, int64_t out_fe
     __attribute__((format(printf, 5, 6)));
 /* The same under full names, which another op may share; bias NULL: none. */
 tern_value tern__linear_named(tern_program *program, tern_value x, int64_t out_features, const char *weight, const char *bias);
+/* The rows of tokens (kernel_size - 1) / 2 columns in front to as many behind, in one; kernel_size odd. As torch.nn.functional.unfold
+ * orders them: the columns of one feature beside each other. */
+tern_value tern__unfold(tern_program *program, tern_value x, int64_t kernel_size);
+/* torch.nn.Conv1d along each sequence, of stride 1 with zeros around it, kernel_size odd: an UNFOLD and a LINEAR with the weights
+ * `name`.weight [out_features, width of x, kernel_size] and `name`.bias [out_features]. */
+tern_value tern__conv1d(tern_program *program, tern_value x, int64_t out_features, int64_t kernel_size, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
 /* op: one of GELU GELU_TANH QUICK_GELU RELU SILU SIGMOID TANH LOG1P; INPUT stands for the identity and returns x. */
 tern_value tern__activation(tern_program *program, tern_value x, tern_op op);
 tern_value tern__slice(tern_program *program, tern_value x, int64_t start, int64_t width);
@@ -211,6 +223,13 @@ int32_t tern__relative_bucket(int64_t distance, int32_t n_buckets, int32_t max_d
 /* DeBERTa-v2's row of a table of n_rows for a distance, query - key: up to n_buckets / 2 a row each, then in logarithmic steps up to
  * max_distance; n_buckets 0: a row each. */
 int32_t tern__log_bucket(int64_t distance, int32_t n_buckets, int32_t max_distance, int32_t n_rows);
+
+/* The row of first ... end - 1, a sequence, that stands `distance` columns behind `row`; -1: none does. */
+static inline int64_t tern__row_at(const int32_t *columns, int64_t first, int64_t end, int64_t row, int64_t distance) {
+    const int64_t wanted = columns[row] + distance, step = distance < 0 ? -1 : 1;
+    while (row >= first && row < end && (wanted - columns[row]) * step > 0) row += step;
+    return row >= first && row < end && columns[row] == wanted ? row : -1;
+}
 
 /* What the cost formulas of ops.def need of a batch. */
 typedef struct tern_rows {

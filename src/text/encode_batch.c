@@ -37,7 +37,7 @@ static void encode_run(tern_batch *batch, tern_batch_worker *worker, size_t run)
     for (size_t t = first; t < batch->n_texts && t - first < batch->run_length; t++) {
         if (t > atomic_load(&batch->failed_text)) return;
         tern_status status = tern__encoder_encode(&batch->encodings[t], &worker->encoder, batch->texts[t],
-                                                  batch->pairs ? &batch->pairs[t] : NULL, &worker->err);
+                                                  batch->pairs && batch->pairs[t].data ? &batch->pairs[t] : NULL, &worker->err);
         if (status != TERN_OK) note_failure(batch, worker, t, status);
     }
 }

@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def forward(scratch, folder, tensors, *options):
 
 def main(tests):
     """Run the functions test_* of a module's globals, or those named on the command line."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored, and would hand that on
     chosen = sys.argv[1:]
     for name, function in tests.items():
         if not name.startswith("test_") or not callable(function) or (chosen and name not in chosen):

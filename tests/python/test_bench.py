@@ -15,6 +15,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import safetensors.numpy
 
@@ -28,9 +29,48 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def faults_of(row):
+    """What docs/bench-row.schema.json has against a row; "" when nothing."""
+    schema = json.loads((ROOT / "docs" / "bench-row.schema.json").read_text())
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(row))
+    return f"{list(error.absolute_path)}: {error.message[:200]}" if error else ""
+
+
+def check_schema(what, rows):
+    faults = [f"{row.get('kind')} {row.get('status')} {fault}" for row in rows if (fault := faults_of(row))]
+    check(rows and not faults, f"{what}: {len(rows)} rows are valid against the schema", "; ".join(faults[:3]))
+
+
+def test_schema_refuses():
+    """A row that lacks something, has something else, or a value of another type."""
+    rows = done("bench", TINY, "--chars", "20,30,40", "--batch", "1", "--iterations", "3", "--json").json()
+    rows += done("bench", "ops", "--chars", "9", "--batch", "1", "--iterations", "2", "--json").json()[:2]
+    check_schema("embed, scaling, peaks and op", rows)
+    check({row["kind"] for row in rows} == {"embed", "scaling", "peaks", "op"}, "of every kind that tern bench writes")
+    for row in (rows[0], rows[3], rows[4], rows[5]):
+        for broken in ({**row, "surplus": 1}, {**row, "schema": "tern-bench-2"}, {**row, "kind": "other"}, {**row, "message": "why"},
+                       {**row, "started": "yesterday"}, {**row, "machine": {}}, {**row, "status": "fine"},
+                       {k: v for k, v in row.items() if k != "git"}):
+            changed = next((k for k in broken if broken[k] != row.get(k)), "git is missing")
+            check(faults_of(broken) != "", f"{row['kind']}: {changed}")
+    for key in ("reference_error", "iterations_ms", "probe_ms", "stages", "median_ms", "chars"):
+        check(faults_of({k: v for k, v in rows[0].items() if k != key}) != "", f"embed without {key}")
+    check(faults_of({**rows[0], "status": "failed", "message": "why"}) != "", "times of a row that failed")
+    check(faults_of({**rows[0], "iterations_ms": [-1.0]}) != "", "a negative time")
+
+
+def test_clock():
+    """A call holds two readings of the clock and its stages up to eight: together below 1 % of the shortest row of the smallest
+    model in use."""
+    row = done("bench", MODEL, "--chars", "50", "--batch", "1", "--iterations", "20", "--json").json()[0]
+    cost_ms = 10e-6 * row["machine"]["clock_read_ns"]
+    check(0 < cost_ms < 0.01 * row["min_ms"], "reading the clock", f"{cost_ms} of {row['min_ms']} ms")
+
+
 def test_rows(scratch):
     result = done("bench", TINY, *SMALL, "--output", scratch / "rows.jsonl", "--threads", "2")
     rows = rows_of(scratch / "rows.jsonl")
+    check_schema("a run", rows)
     check([(r["chars"], r["batch"]) for r in rows] == [(50, 1), (50, 3), (100, 1), (100, 3)], "a row for each configuration", str(rows))
     check(len(result.out.decode().splitlines()) == 2 + 4, "and a line in the table", result.out.decode())
     for row in rows:
@@ -63,19 +103,48 @@ def test_rows(scratch):
               row["machine"]["cores"] > 0 and row["peak_memory_bytes"] > row["workspace_bytes"] > 0, what + "says what ran where")
 
 
-def test_costs_against_a_count(scratch):
-    """FLOPs of the matrix products, counted from the config alone, are nearly all of a model whose width is not tiny."""
-    row = done("bench", MODEL, "--chars", "200", "--batch", "2", "--iterations", "1", "--warmup", "0", "--json").json()[0]
-    config = json.loads((MODEL / "config.json").read_text())
-    width, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
-    tokens = row["tokens"]
-    products = layers * tokens * 2 * (4 * width * width + 2 * width * inner)
-    at_most = layers * 4 * row["longest_tokens"] ** 2 * row["batch"] * width  # attention: q k and p v
-    at_least = layers * 4 * (tokens / row["batch"]) ** 2 * row["batch"] * width
-    check(products + at_least < row["flops"] < 1.01 * (products + at_most), "floating-point operations", f"{row['flops']} {products}")
-    row = done("bench", MODEL, "--chars", "20", "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
-    weights = 4 * layers * (4 * width * width + 2 * width * inner)
-    check(weights < row["bytes"] < 1.1 * weights, "bytes are mostly weights for few tokens", f"{row['bytes']} {weights}")
+def count_of_bert(config, tokens, norms_vector):
+    """FLOPs, and bytes that must move at least, of one text, counted from a BERT's config alone: every addition, multiplication and call of
+    a function in the paper's formulas is one, an erf with what is around it four, a norm eight an element; of bytes, each operand once."""
+    width, inner, layers, heads = (config[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"))
+    flops = bytes_ = 0
+
+    def op(n_flops, n_floats):
+        nonlocal flops, bytes_
+        flops += n_flops
+        bytes_ += 4 * n_floats
+
+    def linear(n_in, n_out, extra_flops=0, extra_floats=0):
+        op(tokens * n_out * (2 * n_in + 1 + extra_flops), tokens * (n_in + n_out + extra_floats) + n_in * n_out + n_out)
+
+    for _ in range(3):                                              # words, positions, types: a row and its number each
+        op(0, tokens * (2 * width + 1))
+    op(tokens * width, 3 * tokens * width)                          # words + types
+    op(tokens * width * 9, 3 * tokens * width)                      # + positions, and the norm
+    for _ in range(layers):
+        op(3 * tokens * width * (2 * width + 1), tokens * (width + 3 * width) + 3 * (width * width + width))   # q, k, v: x is read once
+        op(tokens * tokens * (4 * width + 5 * heads), 4 * tokens * width)  # scores, softmax, sums of values
+        linear(width, width, 1, width)                              # and the residual
+        op(tokens * width * 8, 2 * tokens * width)
+        linear(width, inner, 4)                                     # and GELU
+        linear(inner, width, 1, width)
+        op(tokens * width * 8, 2 * tokens * width)
+    op(tokens * width, tokens * width + width)                      # the mean
+    if norms_vector:
+        op(3 * width, 2 * width)
+    return flops, bytes_
+
+
+def test_costs_against_a_count():
+    """Costs of whole runs, counted once more from the config."""
+    tiny = ROOT / "tests" / "golden" / "tiny" / "gelu-1-layer"
+    for folder, norms_vector in ((MODEL, True), (tiny, False)):
+        config = json.loads((folder / "config.json").read_text())
+        for chars in (9, 60):
+            row = done("bench", folder, "--chars", chars, "--batch", "1", "--iterations", "1", "--warmup", "0", "--json").json()[0]
+            flops, bytes_ = count_of_bert(config, row["tokens"], norms_vector)
+            check(row["flops"] == flops, f"{folder.name}, {chars} characters: operations", f"{row['flops']}, counted {flops}")
+            check(row["bytes"] == bytes_, f"{folder.name}, {chars} characters: bytes", f"{row['bytes']}, counted {bytes_}")
 
 
 def test_scaling(scratch):
@@ -103,6 +172,7 @@ def test_ops(scratch):
     """Every op that computes, at two shapes, and square products."""
     done("bench", "ops", "--chars", "9", "--batch", "2", "--iterations", "3", "--warmup", "1", "--output", scratch / "rows.jsonl")
     peaks, *rows = rows_of(scratch / "rows.jsonl")
+    check_schema("bench ops", [peaks, *rows])
     bandwidth = peaks["peaks"]["bandwidth"]
     check(peaks["kind"] == "peaks" and peaks["peaks"]["flop_per_s"] > 1e8 and len(bandwidth) == 8 and
           all(b["bytes_per_s"] > 0 for b in bandwidth), "the machine's peaks come first", str(peaks))
@@ -118,25 +188,43 @@ def test_ops(scratch):
           linear["bytes"] == 4 * (768 * 768 + 768 + 8 * 2 * 768) and linear["n_copies"] > 20, "a product and its cost", str(linear))
     result = tern("bench", "ops", "--chars", "9", "--batch", "1", "--device", "nowhere", "--json")
     check(result.code == 1 and [r["status"] for r in result.json()] == ["device_absent"], "an absent device", result.err)
+    check_schema("bench ops, an absent device", result.json())
 
 
 def test_failures(scratch):
     result = tern("bench", TINY, TINY, *SMALL[:4], "--iterations", "1", "--device", "nowhere:0,cpu", "--output", scratch / "rows.jsonl")
     rows = rows_of(scratch / "rows.jsonl")
     check_fails("an absent device is an error", result, "8 of 16 rows")
+    check_schema("an absent device", rows)
     check([r["status"] for r in rows] == (["device_absent"] * 4 + ["ok"] * 4) * 2, "and the run goes on", str([r["status"] for r in rows]))
     check("nowhere" in rows[0]["message"] and "iterations_ms" not in rows[0] and rows[0]["device"] == "nowhere:0", "the row says why")
     result = tern("bench", TINY, *SMALL[:4], "--iterations", "1", "--dtype", "float31", "--json")
     check(result.code == 1 and all(r["status"] == "unsupported" for r in result.json()), "a dtype that is none", result.err)
+    check_schema("a dtype that is none", result.json())
     result = tern("bench", scratch / "empty", "--json")
     check_fails("no such model", result, "empty")
     (scratch / "broken").mkdir()
     result = tern("bench", scratch / "broken", "--chars", "50", "--batch", "1", "--json")
     check(result.code == 1 and result.json()[0]["status"] == "failed", "a folder without a model has a row", result.err)
+    check_schema("a folder without a model", result.json())
     check_fails("a file that cannot be written", tern("bench", TINY, "--output", scratch / "no" / "rows.jsonl"), "no/rows.jsonl")
     with open("/dev/full", "wb") as full:
         result = tern("bench", TINY, "--iterations", "1", "--chars", "9", "--batch", "1", "--json", stdout=full)
     check(result.code == 1 and "could not be written" in result.err, "a full disk", result.err)
+
+
+def test_other_device():
+    """MLX's CPU, where it was built: the row proves the device; no op is timed apart, and costs are there all the same."""
+    devices = {d["name"]: d for d in json.loads(done("info", "--json").out)["devices"]}
+    if not devices.get("mlx:cpu", {}).get("present"):
+        check(True, "skipped: there is no mlx:cpu here")
+        return
+    rows = done("bench", TINY, "--device", "mlx:cpu,cpu", "--chars", "50", "--batch", "3", "--iterations", "3", "--json").json()
+    check_schema("mlx:cpu", rows)
+    other, own = rows
+    check(other["device"] == "mlx:cpu" and "MLX" in other["processor"] and own["device"] == "cpu", "rows name their devices", str(other)[:300])
+    check("ops" not in other and "peaks" not in other and all(other[k] == own[k] for k in ("tokens", "flops", "longest_tokens")) and
+          other["bytes"] >= own["bytes"] > 0, "the same costs (more bytes where fewer ops are fused), none of them timed")
 
 
 def test_wrong_vectors(scratch):
@@ -150,6 +238,7 @@ def test_wrong_vectors(scratch):
     result = tern("bench", scratch / "model", "--chars", "50", "--batch", "1", "--iterations", "2", "--json")
     row = result.json()[0]
     check(result.code == 1 and row["status"] == "wrong" and "iterations_ms" not in row, "a wrong vector is no measurement", str(row))
+    check_schema("a wrong vector", [row])
 
 
 def row_of(chars, ms, probe_ms=1.0, status="ok"):
@@ -334,6 +423,7 @@ def test_interrupt(scratch):
     _, err = process.communicate(timeout=60)
     rows = rows_of(path)
     check(process.returncode == 1 and b"interrupted" in err, "an interrupt ends the run", str(err))
+    check_schema("an interrupt", rows)
     check(len(rows) == 1 and rows[0]["status"] == "interrupted" and 0 < len(rows[0]["iterations_ms"]) < 100000, "and keeps the rows so far")
 
 

@@ -17,7 +17,7 @@ import test_parity as parity
 N_SEQUENCES = 18
 # An encoder of each architecture, where it has them with a window, with buckets of distance, with a pad id that is not 0.
 ENCODERS = ("gelu-1-layer", "roberta-3", "camembert-1", "xlm-roberta-2", "electra-2", "distilbert-2", "albert-2", "mpnet-1",
-            "modernbert-2", "deberta-v2-1", "nomic_bert-2")
+            "modernbert-2", "deberta-v2-1", "deberta-v2-conv-2", "nomic_bert-2")
 CLASSES = ("Bert", "Roberta", "Camembert", "XLMRoberta", "Electra", "DistilBert", "Albert", "MPNet", "ModernBert", "DebertaV2",
            "NomicBert")
 HEADS = ("ForMaskedLM-1", "ForSequenceClassification-1")  # one answer a token, one a sequence

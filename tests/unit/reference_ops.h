@@ -29,7 +29,7 @@
  *   multiply   |y|       rope  |a cos| + |b sin|: two products and a sum; the angles are rounded as Hugging Face rounds them
  *   pool       the sum's |x| (weighted), divided as the sum is; cls, lasttoken and max are exact
  *   normalize, log1p  |y|; scale  |y|, times what the sum of the weights cancels; log1p is the C library's, within an ulp
- *   concat     exact */
+ *   concat, unfold   exact */
 static double op_bound[TERN_N_OPS] = {[TERN_OP_ADD] = 2,
                                       [TERN_OP_LAYER_NORM] = 4,
                                       [TERN_OP_MULTIPLY] = 1,
@@ -368,6 +368,16 @@ static inline void reference_row(const reference *r, const tern_node *node, size
         } else if (node->op == TERN_OP_TAKE) {
             y[c] = r->y[a][(size_t)r->batch->picks[i] * n + c];
             e[c] = r->e[a][(size_t)r->batch->picks[i] * n + c];
+        } else if (node->op == TERN_OP_UNFOLD) {
+            int64_t s = 0;
+            while (r->batch->row_start[s + 1] <= (int64_t)i) s++;
+            y[c] = e[c] = 0;
+            for (int64_t j = r->batch->row_start[s]; j < r->batch->row_start[s + 1]; j++) {
+                const int32_t *columns = reference_integers(r, node->inputs[1]);
+                if (columns[j] - columns[i] != (int32_t)(c % (size_t)node->kernel_size) - node->kernel_size / 2) continue;
+                y[c] = r->y[a][(size_t)j * n_a + c / (size_t)node->kernel_size];
+                e[c] = r->e[a][(size_t)j * n_a + c / (size_t)node->kernel_size];
+            }
         } else if (node->op == TERN_OP_SLICE) {
             y[c] = r->y[a][i * n_a + (size_t)node->slice.start + c];
             e[c] = r->e[a][i * n_a + (size_t)node->slice.start + c];

@@ -10,9 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "bench/corpus.h"
+#include "bench/machine.h"
 #include "bench/op_program.h"
 #include "bench/peaks.h"
 #include "bench/statistics.h"
@@ -271,7 +275,7 @@ static void test_profile(void **state) {
         ns += profile.ops[i].ns > 0 ? profile.ops[i].ns : 0;
     }
     assert_true(profile.ops[profile.n_ops - 1].ns >= 0); /* no time is left over */
-    assert_true(ns > 0);
+    assert_true(profile.is_timed && ns > 0);
     assert_near(profile.flops, flops, 0);
     assert_near(profile.bytes, bytes, 0);
     assert_true(profile.packed_bytes > 0 && profile.workspace_bytes > 0);
@@ -315,13 +319,66 @@ static void test_stage_times(void **state) {
     tern_model_free(model);
 }
 
+/* ---- Energy ---- */
+
+static void write_counter(const char *root, const char *zone, const char *file, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", root, zone);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/%s/%s", root, zone, file);
+    FILE *stream = fopen(path, "w");
+    assert_non_null(stream);
+    assert_true(fputs(text, stream) >= 0);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static void write_zone(const char *root, const char *zone, const char *name, const char *uj) {
+    write_counter(root, zone, "name", name);
+    write_counter(root, zone, "energy_uj", uj);
+    write_counter(root, zone, "max_energy_range_uj", "1000000\n");
+}
+
+static void remove_zone(const char *root, const char *zone) {
+    static const char *const files[] = {"/name", "/energy_uj", "/max_energy_range_uj", ""};
+    char path[256];
+    for (size_t i = 0; i < N_OF(files); i++) {
+        snprintf(path, sizeof path, "%s/%s%s", root, zone, files[i]);
+        assert_int_equal(remove(path), 0);
+    }
+}
+
+/* Two packages, of which one begins anew; the platform's own zone is not counted beside them. */
+static void test_energy(void **state) {
+    (void)state;
+    char root[] = "/tmp/tern-powercap-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    tern_energy before, after;
+    assert_false(tern__energy_read(&before, root));
+    write_zone(root, "intel-rapl:0", "package-0\n", "250000\n");
+    write_zone(root, "intel-rapl:1", "psys\n", "5\n");
+    write_zone(root, "intel-rapl:2", "package-1\n", "900000\n");
+    assert_true(tern__energy_read(&before, root));
+    assert_int_equal(before.n_packages, 2);
+    write_counter(root, "intel-rapl:0", "energy_uj", "750000\n");
+    write_counter(root, "intel-rapl:1", "energy_uj", "900000\n");
+    write_counter(root, "intel-rapl:2", "energy_uj", "100000\n");
+    assert_true(tern__energy_read(&after, root));
+    assert_near(tern__energy_joules(&before, &after), 0.5 + 0.2, 1e-12);
+    for (int zone = 0; zone < 3; zone++) {
+        char name[32];
+        snprintf(name, sizeof name, "intel-rapl:%d", zone);
+        remove_zone(root, name);
+    }
+    assert_int_equal(remove(root), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantile),        cmocka_unit_test(test_median_ranks),  cmocka_unit_test(test_summary),
         cmocka_unit_test(test_shift),           cmocka_unit_test(test_shift_of_many), cmocka_unit_test(test_holm),
         cmocka_unit_test(test_power_law),       cmocka_unit_test(test_roofline),      cmocka_unit_test(test_peaks),
         cmocka_unit_test(test_op_cases),        cmocka_unit_test(test_corpus),        cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_profile_refuses), cmocka_unit_test(test_stage_times),
+        cmocka_unit_test(test_profile_refuses), cmocka_unit_test(test_stage_times),   cmocka_unit_test(test_energy),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
 }

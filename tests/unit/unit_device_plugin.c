@@ -33,6 +33,8 @@ static void test_refused(void **state) {
     expect_refused(TERN_TEST_PLUGINS "/other_build", "is of another build of Tern (0.7.0; this is 0.1.0)");
     expect_refused(TERN_TEST_PLUGINS "/other_name", "holds the device \"abacus\", not \"cuda\"");
     expect_refused(TERN_TEST_PLUGINS "/no_symbol", "is no device of Tern");
+    expect_refused(TERN_TEST_PLUGINS "/other_library", "made for libabacus 2, and here is 1");
+    expect_refused(TERN_TEST_PLUGINS "/no_library", "made for libabacus 2, and here is 1");
     expect_refused(TERN_TEST_PLUGINS "/none", "/none: no libtern_cuda" TERN_TEST_PLUGIN_SUFFIX " there");
 }
 

@@ -79,6 +79,7 @@ typedef struct op_case {
     tern_op op;            /* under test; for the report */
     tern_op activation;    /* LINEAR_ACTIVATION */
     tern_pool pool;        /* POOL */
+    int64_t kernel_size;   /* UNFOLD */
     int64_t n_prompt_rows; /* POOL: so many are left out; 0: none are asked to be */
     int64_t width, out;    /* of the rows; of linears */
     int64_t n_heads;       /* attention and rope: width is n_heads * head_dim */
@@ -192,6 +193,10 @@ static tern_program *build(const op_case *c) {
         break;
     case TERN_OP_POOL:
         tern__output(p, c->n_prompt_rows > 0 ? tern__pool_without_prompt(p, a, c->pool) : tern__pool(p, a, c->pool), "y");
+        break;
+    case TERN_OP_UNFOLD: /* of what the neighbours' rows have just become */
+        tern__output(p, tern__unfold(p, tern__add(p, a, a), c->kernel_size), "y");
+        tern__output(p, tern__conv1d(p, a, c->out, c->kernel_size, "linear"), "convolved");
         break;
     case TERN_OP_NORMALIZE:
         tern__output(p, tern__normalize(p, a), "y");
@@ -385,6 +390,18 @@ static void test_row_ops(void **state) {
     run_case(&(op_case){.op = TERN_OP_LAYER_NORM, .width = 60, .has_no_bias = true, .dtype = TERN_DTYPE_F32, SEQUENCES(7)});
 }
 
+static void test_unfold(void **state) {
+    (void)state;
+    for (int64_t kernel_size = 1; kernel_size <= 9; kernel_size += 2)
+        for (size_t w = 0; w < 3; w++)
+            run_case(&(op_case){.op = TERN_OP_UNFOLD,
+                                .width = widths[w],
+                                .out = 20,
+                                .kernel_size = kernel_size,
+                                .dtype = TERN_DTYPE_F32,
+                                SEQUENCES(1, 3, 44, 46, 146)});
+}
+
 static void test_rope(void **state) {
     (void)state;
     static const int64_t head_dims[] = {2, 6, 32, 64, 80};
@@ -518,6 +535,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_row_ops),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_unfold),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_by_distance),

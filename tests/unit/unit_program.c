@@ -114,6 +114,34 @@ static void test_shape_rules(void **state) {
     x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
     tern__add(p, x, tern__pool(p, x, TERN_POOL_CLS));
     expect_failure(p, TERN_E_SHAPE, "or their rows, differ");
+    tern__program_new(&p, NULL);
+    x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
+    tern__conv1d(p, x, 8, 4, "conv");
+    expect_failure(p, TERN_E_SHAPE, "an odd kernel_size, not 4");
+    tern__program_new(&p, NULL);
+    x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
+    tern__conv1d(p, tern__pool(p, x, TERN_POOL_CLS), 8, 3, "conv");
+    expect_failure(p, TERN_E_SHAPE, "unfold: takes rows of tokens");
+}
+
+/* A matrix in the program, three axes in the checkpoint. */
+static void test_convolution_weight(void **state) {
+    (void)state;
+    tern_program *p;
+    tern__program_new(&p, NULL);
+    const tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 4, 8, "x");
+    tern__conv1d(p, x, 6, 3, "conv");
+    assert_int_equal(tern__program_finish(p, NULL), TERN_OK);
+    const tern_weight *weight = &p->weights[1];
+    assert_string_equal(weight->name, "conv.weight");
+    assert_int_equal(weight->shape[1], 24);
+    int64_t shape[TERN_MAX_RANK];
+    const int64_t expected[] = {6, 8, 3};
+    assert_int_equal(tern__weight_shape(weight, shape), 3);
+    assert_memory_equal(shape, expected, sizeof expected);
+    assert_int_equal(tern__weight_shape(&p->weights[2], shape), 1);
+    assert_int_equal(shape[0], 6);
+    tern__program_free(p);
 }
 
 static void test_fuse_finds_every_pattern(void **state) {
@@ -298,6 +326,7 @@ int main(void) {
         cmocka_unit_test(test_weights_are_named_and_shaped),
         cmocka_unit_test(test_errors_are_sticky),
         cmocka_unit_test(test_shape_rules),
+        cmocka_unit_test(test_convolution_weight),
         cmocka_unit_test(test_fuse_finds_every_pattern),
         cmocka_unit_test(test_fuse_keeps_outputs_and_shared_values),
         cmocka_unit_test(test_lower_undoes_fuse),

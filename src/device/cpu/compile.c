@@ -60,7 +60,7 @@ static tern_status check_node(const tern_program *program, const tern_node *node
     if ((unsigned)node->op >= TERN_N_OPS) return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: op %d is unknown", (int)node->op);
     for (int32_t w = 0; w < node->n_weights; w++)
         if (node->weights[w] != TERN_NO_WEIGHT) TERN_TRY(check_weight(&program->weights[node->weights[w]], err));
-    if (node->op != TERN_OP_POOL && node->op != TERN_OP_TAKE && !is_attention(node->op)) return TERN_OK;
+    if (node->op != TERN_OP_POOL && node->op != TERN_OP_TAKE && node->op != TERN_OP_UNFOLD && !is_attention(node->op)) return TERN_OK;
     for (int32_t i = 0; i < node->n_inputs; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "cpu: %s of rows that are not tokens", tern__op_name(node->op));
@@ -100,6 +100,7 @@ static tern_cpu_phase_kind kind_of(tern_op op) {
 
 static bool joins(const tern_cpu_compiled *c, const tern_cpu_phase *phase, const tern_node *node) {
     if (phase->kind != TERN_CPU_ROWS || kind_of(node->op) != TERN_CPU_ROWS) return false;
+    if (node->op == TERN_OP_UNFOLD || c->program->nodes[phase->first].op == TERN_OP_UNFOLD) return false; /* it reads its neighbours' rows */
     if (phase->space != tern__value(c->program, node->output)->space) return false;
     for (int32_t n = phase->first; n < phase->end; n++)
         if (!rows_stay_apart(c, &c->program->nodes[n], node)) return false;

@@ -195,6 +195,22 @@ static void concat_rows(const cpu_run *run, const tern_node *node, row_view y, s
     }
 }
 
+static void unfold_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
+    const row_view x = view_of(run, node->inputs[0]);
+    const int32_t *columns = integers_of(run, node->inputs[1]);
+    const int64_t *start = run->batch->row_start;
+    const size_t n = (size_t)node->kernel_size;
+    int64_t s = 0;
+    for (size_t r = first; r < end; r++) {
+        while (start[s + 1] <= (int64_t)r) s++;
+        float *to = y.data + r * y.ld;
+        for (size_t i = 0; i < n; i++) {
+            const int64_t row = tern__row_at(columns, start[s], start[s + 1], (int64_t)r, (int64_t)i - (int64_t)n / 2);
+            for (size_t c = 0; c < x.width; c++) to[c * n + i] = row < 0 ? 0.0f : x.data[(size_t)row * x.ld + c];
+        }
+    }
+}
+
 static void take_rows(const cpu_run *run, const tern_node *node, row_view y, size_t first, size_t end) {
     const row_view x = view_of(run, node->inputs[0]);
     for (size_t r = first; r < end; r++) memcpy(y.data + r * y.ld, x.data + (size_t)run->batch->picks[r] * x.ld, y.width * sizeof(float));
@@ -224,6 +240,10 @@ static void run_rows(const cpu_run *run, int32_t n, size_t first, size_t end) {
     }
     if (node->op == TERN_OP_CONCAT) {
         concat_rows(run, node, y, first, end);
+        return;
+    }
+    if (node->op == TERN_OP_UNFOLD) {
+        unfold_rows(run, node, y, first, end);
         return;
     }
     if (node->op == TERN_OP_TAKE) {

@@ -35,7 +35,7 @@ static tern_status check_node(const tern_cuda_device *device, const tern_program
     if (is_attention(node->op) && node->attention.head_dim > TERN_CUDA_MAX_HEAD_DIM)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: %s with heads of %d; %d is the most", device->name, tern__op_name(node->op),
                          node->attention.head_dim, TERN_CUDA_MAX_HEAD_DIM);
-    if (node->op != TERN_OP_POOL && node->op != TERN_OP_TAKE && !is_attention(node->op)) return TERN_OK;
+    if (node->op != TERN_OP_POOL && node->op != TERN_OP_TAKE && node->op != TERN_OP_UNFOLD && !is_attention(node->op)) return TERN_OK;
     for (int32_t i = 0; i < node->n_inputs; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s: %s of rows that are not tokens", device->name, tern__op_name(node->op));

@@ -54,6 +54,9 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
 /* table [position][head_dim]: cosines, then sines, of half a head each. */
 cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const float *table, const int32_t *positions,
                             int32_t head_dim, tern_cuda_shape shape);
+/* n_sequences sequences; shape: y's. */
+cudaError_t tern__cuda_unfold(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, int64_t n_sequences,
+                              const int32_t *columns, int32_t kernel_size, tern_cuda_shape shape);
 /* shape.n_rows sequences, each without its first n_prompt rows. */
 cudaError_t tern__cuda_pool(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, tern_pool pool,
                             int32_t n_prompt, tern_cuda_shape shape);

@@ -176,6 +176,9 @@ static cudaError_t launch_op(const tern_cuda_launch *l, int32_t n) {
     case TERN_OP_POOL:
         return tern__cuda_pool(stream, y, rows_of(l, node->inputs[0]), l->row_start, node->pool,
                                node->skips_prompt ? (int32_t)l->bucket->n_prompt_rows : 0, shape);
+    case TERN_OP_UNFOLD:
+        return tern__cuda_unfold(stream, y, rows_of(l, node->inputs[0]), l->row_start, l->bucket->rows[TERN_SPACE_SEQUENCES],
+                                 integers_of(l, node->inputs[1]), node->kernel_size, shape);
     case TERN_OP_TAKE:
         return tern__cuda_take(stream, y, rows_of(l, node->inputs[0]), l->picks, shape);
     case TERN_OP_CONCAT:

@@ -302,6 +302,37 @@ cudaError_t tern__cuda_rope(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 #undef CALL
 }
 
+/* ---- Unfold: a thread has a column of all rows of a sequence ---- */
+
+/* tern__row_at, from rows behind `first`. */
+static __device__ __forceinline__ int32_t row_at(const int32_t *columns, int32_t n, int32_t row, int32_t distance) {
+    const int32_t wanted = columns[row] + distance, step = distance < 0 ? -1 : 1;
+    while (row >= 0 && row < n && (wanted - columns[row]) * step > 0) row += step;
+    return row >= 0 && row < n && columns[row] == wanted ? row : -1;
+}
+
+template <typename T>
+static __global__ void unfold_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, const int32_t *columns,
+                                     int32_t kernel_size, int32_t width) {
+    begin();
+    const int32_t c = blockIdx.y * THREADS + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
+    if (c >= width) return;
+    for (int32_t r = 0; r < n; r++) {
+        const int32_t row = row_at(columns + first, n, r, c % kernel_size - kernel_size / 2);
+        y[(first + r) * ldy + c] = row < 0 ? from_float<T>(0.0f) : x[(first + row) * ldx + c / kernel_size];
+    }
+}
+
+cudaError_t tern__cuda_unfold(cudaStream_t stream, tern_cuda_rows y, tern_cuda_rows x, const int32_t *row_start, int64_t n_sequences,
+                              const int32_t *columns, int32_t kernel_size, tern_cuda_shape shape) {
+    const dim3 grid((unsigned)n_sequences, blocks_of(shape.width, THREADS));
+#define CALL(T)                                                                                                                            \
+    launch_kernel(stream, unfold_kernel<T>, grid, THREADS, 0, (T *)y.data, y.ld, (const T *)x.data, x.ld, row_start, columns, kernel_size, \
+                  shape.width)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
+#undef CALL
+}
+
 /* ---- Pooling: a block has 32 columns of a sequence, a warp every eighth row ---- */
 
 #define POOL_ROWS 8

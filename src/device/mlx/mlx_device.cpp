@@ -83,7 +83,7 @@ void describe(tern_device_info &info, const mx::Device &unit) {
 size_t probe(tern_device_info *infos, size_t capacity) {
     static const mx::Device::DeviceType units[] = {mx::Device::gpu, mx::Device::cpu};
     tern_error err;
-    tern_status status = check_version(&err);
+    tern_status status = TERN_OK;
     for (size_t i = 0; i < 2 && i < capacity && status == TERN_OK; i++) {
         infos[i] = tern_device_info{};
         status = guarded(&err, [&] {
@@ -154,7 +154,6 @@ bool can_wrap_pages() {
 #define CACHE_BYTES_CPU ((size_t)32 << 20)
 
 tern_status open_unit(void **out, const tern_device_options *options, tern_error *err) {
-    TERN_TRY(check_version(err));
     const std::string unit_name = options->unit != nullptr ? options->unit : "gpu";
     if (unit_name != "gpu" && unit_name != "cpu")
         return TERN_FAIL(err, TERN_E_DEVICE, "device \"mlx:%.40s\": there are mlx:gpu and mlx:cpu", unit_name.c_str());
@@ -258,8 +257,8 @@ tern_status check_node(const tern_program *program, const tern_node *node, tern_
             weight->dtype != TERN_DTYPE_BF16)
             return TERN_FAIL(err, TERN_E_DTYPE, "mlx: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
     }
-    const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION ||
-                                 node->op == TERN_OP_DISENTANGLED_ATTENTION;
+    const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_UNFOLD ||
+                                 node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION || node->op == TERN_OP_DISENTANGLED_ATTENTION;
     for (int32_t i = 0; i < node->n_inputs && is_of_sequences; i++)
         if (tern__value(program, node->inputs[i])->space != TERN_SPACE_TOKENS)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: %s of rows that are not tokens", tern__op_name(node->op));
@@ -349,6 +348,7 @@ const tern_device_record record = {
 } // namespace tern_mlx
 
 extern "C" TERN_API const tern_device_plugin_info *tern_device_plugin(void) {
-    static const tern_device_plugin_info info = {.contract = TERN_DEVICE_CONTRACT, .record = &tern_mlx::record};
+    static const tern_device_plugin_info info = {
+        .contract = TERN_DEVICE_CONTRACT, .record = &tern_mlx::record, .check_libraries = tern_mlx::check_version};
     return &info;
 }

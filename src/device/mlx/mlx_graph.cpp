@@ -177,6 +177,7 @@ class graph {
     array pool_one_row(const tern_node &node);
     array pool_block(const tern_node &node, const block &b) const;
     array pool(const tern_node &node);
+    array unfold(const tern_node &node) const;
     array compute(const tern_node &node, const tables *t);
 };
 
@@ -445,6 +446,24 @@ array graph::pool(const tern_node &node) {
     return std::is_sorted(places.begin(), places.end()) ? all : mx::take(all, array(places.begin(), {place}, mx::int32), 0, s);
 }
 
+/* Rows that are not there are the one behind the last, which is zeros. */
+array graph::unfold(const tern_node &node) const {
+    const array &x = value(node.inputs[0]);
+    const int32_t n_rows = x.shape(0), n = node.kernel_size, width = x.shape(1);
+    std::vector<int32_t> rows;
+    for (int64_t sequence = 0; sequence < batch.n_sequences; sequence++)
+        for (int64_t row = batch.row_start[sequence]; row < batch.row_start[sequence + 1]; row++)
+            for (int32_t i = 0; i < n; i++) {
+                const int64_t at = tern__row_at(batch.inputs[TERN_INPUT_COLUMNS], batch.row_start[sequence], batch.row_start[sequence + 1],
+                                                row, i - n / 2);
+                rows.push_back(at < 0 ? n_rows : (int32_t)at);
+            }
+    rows.resize((size_t)n_rows * (size_t)n, n_rows); /* a batch without tokens has a row */
+    const array padded = mx::concatenate({x, mx::zeros({1, width}, c.dtype, s)}, 0, s);
+    const array neighbours = mx::take(padded, array(rows.begin(), {n_rows, n}, mx::int32), 0, s);
+    return mx::reshape(mx::transpose(neighbours, {0, 2, 1}, s), {n_rows, width * n}, s);
+}
+
 /* ---- Nodes ---- */
 
 array graph::compute(const tern_node &node, const tables *t) {
@@ -472,6 +491,8 @@ array graph::compute(const tern_node &node, const tables *t) {
         return attention(node, t);
     case TERN_OP_POOL:
         return pool(node);
+    case TERN_OP_UNFOLD:
+        return unfold(node);
     case TERN_OP_TAKE:
         return mx::take(value(node.inputs[0]), array(batch.picks, {(int32_t)batch.n_picks}, mx::int32), 0, s);
     case TERN_OP_CONCAT:
