@@ -1,5 +1,5 @@
 /* rows.cu - kernels that work on rows: lookups, elementwise ops, norms, rotary embedding, pooling, and the way in and out.
- * A block has one row, or a part of one; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
+ * A block has one row, a part of one, or in norms several; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
@@ -106,7 +106,8 @@ cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_ro
 #undef CALL
 }
 
-/* ---- Norms. A block has a row; where it fits, each thread keeps its part in registers: PARTS times V elements. ---- */
+/* ---- Norms. A row is a warp's or, when it is long, a block's; where it fits, each thread keeps its part in registers: PARTS times V
+ * elements. ---- */
 
 /* Where the elements of a row come from: one row, the sum of two, or of rows of tables. */
 template <typename T> struct two_rows {
@@ -138,32 +139,35 @@ template <typename T> struct table_rows {
     }
 };
 
-template <typename T, int V, int PARTS, typename Source>
-static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
-                                         int32_t width) {
+/* A block is TEAM warps wide and as many rows high as fit. */
+template <typename T, int TEAM, int PARTS, typename Source>
+static __global__ void __launch_bounds__(THREADS)
+    layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps, int64_t n_rows, int32_t width) {
+    constexpr int V = 8, STEP = TEAM * 32 * V;
     begin();
-    const int64_t row = blockIdx.x;
+    const int64_t row = (int64_t)blockIdx.x * (WARPS / TEAM) + threadIdx.y;
+    if (row >= n_rows) return;
     float x[PARTS][V], sum = 0;
 #pragma unroll
     for (int p = 0; p < PARTS; p++) {
-        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        const int32_t c = p * STEP + threadIdx.x * V;
         if (c >= width) continue;
         source.template get<V>(x[p], row, c);
 #pragma unroll
         for (int i = 0; i < V; i++) sum += x[p][i];
     }
-    const float mean = block_sum<WARPS>(sum) / (float)width;
+    const float mean = team_sum<TEAM>(sum) / (float)width;
     sum = 0;
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
-        if ((p * THREADS + threadIdx.x) * V < width) {
+        if (p * STEP + threadIdx.x * V < width) {
 #pragma unroll
             for (int i = 0; i < V; i++) sum += (x[p][i] - mean) * (x[p][i] - mean);
         }
-    const float factor = 1.0f / sqrtf(block_sum<WARPS>(sum) / (float)width + eps);
+    const float factor = 1.0f / sqrtf(team_sum<TEAM>(sum) / (float)width + eps);
 #pragma unroll
     for (int p = 0; p < PARTS; p++) {
-        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        const int32_t c = p * STEP + threadIdx.x * V;
         if (c >= width) continue;
         float w[V], b[V] = {};
         load<V>(w, weight + c);
@@ -203,12 +207,14 @@ static cudaError_t launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, cons
                                      const float *bias, float eps, tern_cuda_shape shape) {
     const unsigned blocks = (unsigned)shape.n_rows;
     T *to = (T *)y.data;
-    if (vector && shape.width <= THREADS * 8)
-        return launch_kernel(stream, layer_norm_kernel<T, 8, 1, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                             shape.width);
-    if (vector && shape.width <= THREADS * 8 * 4)
-        return launch_kernel(stream, layer_norm_kernel<T, 8, 4, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                             shape.width);
+#define LAUNCH(TEAM, PARTS)                                                                                                                \
+    if (vector && shape.width <= TEAM * PARTS * 32 * 8)                                                                                    \
+    return launch_kernel(stream, layer_norm_kernel<T, TEAM, PARTS, Source>, blocks_of(shape.n_rows, WARPS / TEAM),                         \
+                         dim3(32 * TEAM, WARPS / TEAM), 0, to, y.ld, source, weight, bias, eps, shape.n_rows, shape.width)
+    LAUNCH(1, 2);
+    LAUNCH(1, 4);
+    LAUNCH(WARPS, 4);
+#undef LAUNCH
     return launch_kernel(stream, layer_norm_long_kernel<T, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps, shape.width);
 }
 

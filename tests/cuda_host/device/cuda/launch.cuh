@@ -5,6 +5,8 @@
 #define TERN_TESTS_CUDA_HOST_LAUNCH_CUH
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <cuda_runtime.h>
 #include <functional>
@@ -34,6 +36,11 @@ static inline void __syncthreads() { host_sync_block(); }
 static inline float __shfl_xor_sync(unsigned, float x, int mask) {
     const unsigned lane = (threadIdx.y * blockDim.x + threadIdx.x) % 32;
     return *(const float *)(host_exchange(&x, sizeof x) + (lane ^ (unsigned)mask) * HOST_EXCHANGE_BYTES);
+}
+static inline uint32_t __float_as_uint(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
 }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
