@@ -64,27 +64,28 @@ static inline void reference_bounds_of_mlx_gpu(void) { op_bound[TERN_OP_TANH] = 
 /* A dtype that a device computes in. */
 typedef struct reference_dtype {
     const char *name;
-    double u;        /* half the distance from 1 to the next number */
-    double smallest; /* half the smallest number above 0, or what results below it may be off by */
-    double linear;   /* the share of linear */
-    double lookup;   /* of rows that come from a table: 1 where the table was rounded */
-    int64_t group;   /* linears' weights are quantized in groups of so many, where those are whole; 0: not */
-    double step;     /* what an element of such a weight, within -1 ... 1, may be off by */
+    double u;         /* half the distance from 1 to the next number */
+    double smallest;  /* half the smallest number above 0, or what results below it may be off by */
+    double linear;    /* the share of linear */
+    double attention; /* what the share of attention is multiplied with */
+    double lookup;    /* of rows that come from a table: 1 where the table was rounded */
+    int64_t group;    /* linears' weights are quantized in groups of so many, where those are whole; 0: not */
+    double step;      /* what an element of such a weight, within -1 ... 1, may be off by */
 } reference_dtype;
 
 /* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most, which do not all point one way.
  * float32: exp gives 0 below 2.5e-38. */
-static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 0, 0, 0},
-                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0, 0, 0},
-                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1, 0, 0},
-                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1, 0, 0},
+static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 0, 0},
+                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0x1p11, 0, 0, 0},
+                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1, 1, 0, 0},
+                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1, 1, 0, 0},
                                                    /* half of a step of 2 / 255 or 2 / 15, which grows by a tenth so that 0 is exact;
                                                     * mxfp4: of the largest, 4 or 6 times a power of 2, a quarter */
-                                                   {"affine8-g64", UNIT_ROUNDOFF, 1e-37, 8, 0, 64, 1.1 / 255},
-                                                   {"affine8-g32", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 1.1 / 255},
-                                                   {"affine4-g64", UNIT_ROUNDOFF, 1e-37, 8, 0, 64, 1.1 / 15},
-                                                   {"affine4-g32", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 1.1 / 15},
-                                                   {"mxfp4", UNIT_ROUNDOFF, 1e-37, 8, 0, 32, 0.25}};
+                                                   {"affine8-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 255},
+                                                   {"affine8-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 255},
+                                                   {"affine4-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 15},
+                                                   {"affine4-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 15},
+                                                   {"mxfp4", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 0.25}};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
@@ -279,7 +280,8 @@ static inline void reference_attend(const reference *r, const tern_node *node, s
             sum += term, size += fabs(term);
         }
         r->y[node->output.index][query * ld + column + c] = sum;
-        r->e[node->output.index][query * ld + column + c] = size * (op_bound[node->op] * (1 + largest) + 0.02 * passed);
+        r->e[node->output.index][query * ld + column + c] =
+            size * (r->dtype->attention * op_bound[node->op] * (1 + largest) + 0.02 * passed);
     }
     free(p);
 }

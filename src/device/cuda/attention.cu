@@ -56,12 +56,13 @@ static __device__ float distance_score(const tern_cuda_attention &a, int head, i
 /* COLUMNS: head_dim in steps of 32. */
 template <typename T, int COLUMNS> static __global__ void __launch_bounds__(THREADS) attention_kernel(const tern_cuda_attention a) {
     DYNAMIC_SHARED(shared);
+    begin();
     const tern_cuda_tile tile = a.tiles[blockIdx.x];
-    if (tile.sequence < 0) return;
+    if (tile.n_rows == 0) return;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y, stride = stride_of(a.head_dim);
     float *queries = (float *)shared, *rows = queries + TERN_CUDA_TILE * stride;
     float *weights = rows + KEYS * stride + warp * QUERIES * KEYS;
-    const int start = a.row_start[tile.sequence], n_keys = a.row_start[tile.sequence + 1] - start;
+    const int start = tile.start, n_keys = tile.n_rows;
     const int n_queries = min(TERN_CUDA_TILE, n_keys - tile.first), first_query = warp * QUERIES;
     const int64_t column = (int64_t)head * a.head_dim, first_row = start + tile.first;
     load_rows(queries, stride, (const T *)a.q.data + first_row * a.q.ld + column, a.q.ld, n_queries, TERN_CUDA_TILE, a.head_dim, a.scale);

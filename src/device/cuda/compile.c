@@ -233,7 +233,7 @@ static void choose_attention(tern_cuda_compiled *c, int32_t n) {
     bool is_aligned = true;
     for (int i = 0; i < 3; i++) is_aligned &= c->plan.placements[node->inputs[i].index].column % 8 == 0;
     c->steps[n].is_mma = is_aligned && node->op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION &&
-                         tern__cuda_attention_mma_takes(c->type, node->attention.head_dim, c->device->capability);
+                         tern__cuda_attention_mma_takes(c->type, c->is_tf32, node->attention.head_dim, c->device->capability);
     if (c->steps[n].is_mma) c->uses_mma = true;
     else c->uses_simt = true;
 }

@@ -84,6 +84,9 @@ template <int WARPS> static __device__ __forceinline__ float block_sum(float x) 
     return x;
 }
 
+/* Of all threads of a team of WARPS warps: one, or those of a block. */
+template <int WARPS> static __device__ __forceinline__ float team_sum(float x) { return WARPS == 1 ? warp_sum(x) : block_sum<WARPS>(x); }
+
 /* Return CALL(T) for the type. */
 #define TERN_CUDA_RETURN_FOR_TYPE(type, CALL)                                                                                              \
     do {                                                                                                                                   \

@@ -66,9 +66,9 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 /* Dense float32 rows. */
 cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, tern_cuda_shape shape);
 
-/* A tile: queries first ... first + TILE - 1, as far as they are in the sequence. */
+/* A tile: queries first ... first + TILE - 1, as far as they are there, of the sequence of n_rows rows from row `start` on. */
 typedef struct tern_cuda_tile {
-    int32_t sequence, first;
+    int32_t start, n_rows, first;
 } tern_cuda_tile;
 
 #define TERN_CUDA_MAX_HEAD_DIM 256
@@ -78,8 +78,7 @@ typedef struct tern_cuda_attention {
     tern_cuda_type type;
     int32_t n_heads, head_dim;
     float scale;
-    const int32_t *row_start;
-    const tern_cuda_tile *tiles; /* [n_tiles]; sequence -1: none */
+    const tern_cuda_tile *tiles; /* [n_tiles]; n_rows 0: none */
     int32_t n_tiles;
     const int32_t *columns; /* NULL: neither window nor bias nor table */
     int32_t window;
@@ -92,9 +91,9 @@ typedef struct tern_cuda_attention {
 
 #define TERN_CUDA_TILE 32 /* queries of a tile in tern__cuda_attention */
 cudaError_t tern__cuda_attention(cudaStream_t stream, const tern_cuda_attention *attention);
-/* On tensor cores: float16 and bfloat16, rows at multiples of 16 bytes, no table of distances. Does it take such heads? */
+/* On tensor cores: float16, bfloat16 and float32 as TF32, rows at multiples of 16 bytes, no table of distances. Does it take such heads? */
 #define TERN_CUDA_TILE_MMA 64
-bool tern__cuda_attention_mma_takes(tern_cuda_type type, int32_t head_dim, int capability);
+bool tern__cuda_attention_mma_takes(tern_cuda_type type, bool is_tf32, int32_t head_dim, int capability);
 cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attention *attention);
 
 /* y = activation(x transpose(weight) + bias) + residual */

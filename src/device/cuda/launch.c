@@ -33,10 +33,11 @@ static const int32_t *integers_of(const tern_cuda_launch *l, tern_value value) {
 
 /* ---- Products ---- */
 
-/* Does cuBLASLt do this activation on the way out, as exactly as it is meant? */
+/* Does cuBLASLt do this activation on the way out, at least as exactly as a kernel behind it? Its GELU is the one of tanh, within 4.8e-4 of
+ * the one of erf, of sums that are still float32; rounded to 16 bits first, they would cost both kinds more (docs/SPEED.md). */
 static bool has_epilogue(const tern_cuda_product *p) {
-    return p->activation == TERN_OP_INPUT || p->activation == TERN_OP_RELU ||
-           (p->activation == TERN_OP_GELU_TANH && p->type != TERN_CUDA_F32);
+    const bool is_gelu = p->activation == TERN_OP_GELU || p->activation == TERN_OP_GELU_TANH;
+    return p->activation == TERN_OP_INPUT || p->activation == TERN_OP_RELU || (is_gelu && p->type != TERN_CUDA_F32);
 }
 
 static bool is_skinny(const tern_cuda_launch *l, const tern_cuda_product *p) {
@@ -112,7 +113,6 @@ static cudaError_t launch_attention(const tern_cuda_launch *l, int32_t n) {
                                            .n_heads = node->attention.n_heads,
                                            .head_dim = node->attention.head_dim,
                                            .scale = node->attention.scale,
-                                           .row_start = l->row_start,
                                            .tiles = l->tiles[step->is_mma],
                                            .n_tiles = (int32_t)l->bucket->n_tiles[step->is_mma],
                                            .columns = node->n_inputs > 3 ? integers_of(l, node->inputs[3]) : NULL,

@@ -1,4 +1,6 @@
-/* launch.cuh - how kernels are launched. tests/cuda_host has another such file, which runs them on the host.
+/* launch.cuh - how kernels are launched: from compute capability 9.0 on, while the kernel in front still runs (programmatic dependent
+ * launch). So each kernel calls begin() first, behind which everything that earlier kernels wrote is there; only weights may be read before.
+ * tests/cuda_host has another such file, which runs kernels on the host.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_CUDA_LAUNCH_CUH
 #define TERN_DEVICE_CUDA_LAUNCH_CUH
@@ -8,16 +10,44 @@
 /* Shared memory of the size that the launch says. */
 #define DYNAMIC_SHARED(name) extern __shared__ float4 name[]
 
-/* kernel<<<grid, block, shared, stream>>>(arguments...) */
+/* The next kernel may start as soon as all blocks of this one have come here. */
+static __device__ __forceinline__ void allow_next() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/* Wait until the kernels in front are done. */
+static __device__ __forceinline__ void await_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+static __device__ __forceinline__ void begin() {
+    allow_next();
+    await_previous();
+}
+
+/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                  Arguments... arguments) {
-    if (shared > 48 * 1024) {
-        const cudaError_t error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-        if (error != cudaSuccess) return error;
-    }
-    kernel<<<grid, block, shared, stream>>>(Parameters(arguments)...);
-    return cudaGetLastError();
+    int device = 0, major = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (error == cudaSuccess && shared > 48 * 1024)
+        error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (error != cudaSuccess) return error;
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = major >= 9 ? 1 : 0;
+    return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 
 #endif

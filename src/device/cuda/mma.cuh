@@ -68,6 +68,13 @@ static __device__ __forceinline__ uint4 load_weight(const void *from) {
 }
 static __device__ __forceinline__ void prefetch(const void *from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
+/* 2 to the x, to 2 units of float32's last place; 0 for what would be subnormal (PTX ISA, "ex2.approx"). */
+static __device__ __forceinline__ float power_of_2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 static __device__ __forceinline__ uint32_t pack(float low, float high, f16) {
     const __half2 pair = __floats2half2_rn(low, high);
     return *(const uint32_t *)&pair;

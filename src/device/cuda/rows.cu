@@ -1,5 +1,5 @@
 /* rows.cu - kernels that work on rows: lookups, elementwise ops, norms, rotary embedding, pooling, and the way in and out.
- * A block has one row, or a part of one; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
+ * A block has one row, a part of one, or in norms several; widths and strides that are multiples of 16 bytes are read 16 bytes at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
@@ -18,6 +18,7 @@ static bool is_vector(tern_cuda_rows rows, tern_cuda_shape shape) {
 
 template <typename T, typename S>
 static __global__ void convert_kernel(T *to, int64_t ld, const S *from, int64_t start, int64_t n, int32_t columns) {
+    begin();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     const int64_t at = start + i;
@@ -46,6 +47,7 @@ cudaError_t tern__cuda_convert(cudaStream_t stream, tern_cuda_rows to, tern_cuda
 }
 
 template <typename T> static __global__ void store_kernel(float *to, const T *x, int64_t ld, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) to[(int64_t)blockIdx.x * width + c] = to_float(x[blockIdx.x * ld + c]);
 }
@@ -61,6 +63,7 @@ cudaError_t tern__cuda_store(cudaStream_t stream, float *to, tern_cuda_rows x, t
 
 template <typename T>
 static __global__ void lookup_kernel(T *y, int64_t ldy, const T *table, int64_t ld, const int32_t *ids, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) y[blockIdx.x * ldy + c] = table[ids[blockIdx.x] * ld + c];
 }
@@ -81,6 +84,7 @@ cudaError_t tern__cuda_take(cudaStream_t stream, tern_cuda_rows y, tern_cuda_row
 
 template <typename T, int V>
 static __global__ void elementwise_kernel(tern_op op, T *y, int64_t ldy, const T *a, int64_t lda, const T *b, int64_t ldb, int32_t width) {
+    begin();
     const int32_t c = (blockIdx.y * THREADS + threadIdx.x) * V;
     if (c >= width) return;
     float x[V], z[V] = {};
@@ -102,7 +106,8 @@ cudaError_t tern__cuda_elementwise(cudaStream_t stream, tern_op op, tern_cuda_ro
 #undef CALL
 }
 
-/* ---- Norms. A block has a row; where it fits, each thread keeps its part in registers: PARTS times V elements. ---- */
+/* ---- Norms. A row is a warp's or, when it is long, a block's; where it fits, each thread keeps its part in registers: PARTS times V
+ * elements. ---- */
 
 /* Where the elements of a row come from: one row, the sum of two, or of rows of tables. */
 template <typename T> struct two_rows {
@@ -134,31 +139,35 @@ template <typename T> struct table_rows {
     }
 };
 
-template <typename T, int V, int PARTS, typename Source>
-static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
-                                         int32_t width) {
-    const int64_t row = blockIdx.x;
+/* A block is TEAM warps wide and as many rows high as fit. */
+template <typename T, int TEAM, int PARTS, typename Source>
+static __global__ void __launch_bounds__(THREADS)
+    layer_norm_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps, int64_t n_rows, int32_t width) {
+    constexpr int V = 8, STEP = TEAM * 32 * V;
+    begin();
+    const int64_t row = (int64_t)blockIdx.x * (WARPS / TEAM) + threadIdx.y;
+    if (row >= n_rows) return;
     float x[PARTS][V], sum = 0;
 #pragma unroll
     for (int p = 0; p < PARTS; p++) {
-        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        const int32_t c = p * STEP + threadIdx.x * V;
         if (c >= width) continue;
         source.template get<V>(x[p], row, c);
 #pragma unroll
         for (int i = 0; i < V; i++) sum += x[p][i];
     }
-    const float mean = block_sum<WARPS>(sum) / (float)width;
+    const float mean = team_sum<TEAM>(sum) / (float)width;
     sum = 0;
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
-        if ((p * THREADS + threadIdx.x) * V < width) {
+        if (p * STEP + threadIdx.x * V < width) {
 #pragma unroll
             for (int i = 0; i < V; i++) sum += (x[p][i] - mean) * (x[p][i] - mean);
         }
-    const float factor = 1.0f / sqrtf(block_sum<WARPS>(sum) / (float)width + eps);
+    const float factor = 1.0f / sqrtf(team_sum<TEAM>(sum) / (float)width + eps);
 #pragma unroll
     for (int p = 0; p < PARTS; p++) {
-        const int32_t c = (p * THREADS + threadIdx.x) * V;
+        const int32_t c = p * STEP + threadIdx.x * V;
         if (c >= width) continue;
         float w[V], b[V] = {};
         load<V>(w, weight + c);
@@ -173,6 +182,7 @@ static __global__ void layer_norm_kernel(T *y, int64_t ldy, Source source, const
 template <typename T, typename Source>
 static __global__ void layer_norm_long_kernel(T *y, int64_t ldy, Source source, const float *weight, const float *bias, float eps,
                                               int32_t width) {
+    begin();
     const int64_t row = blockIdx.x;
     float x, sum = 0;
     for (int32_t c = threadIdx.x; c < width; c += THREADS) {
@@ -197,12 +207,14 @@ static cudaError_t launch_layer_norm(cudaStream_t stream, tern_cuda_rows y, cons
                                      const float *bias, float eps, tern_cuda_shape shape) {
     const unsigned blocks = (unsigned)shape.n_rows;
     T *to = (T *)y.data;
-    if (vector && shape.width <= THREADS * 8)
-        return launch_kernel(stream, layer_norm_kernel<T, 8, 1, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                             shape.width);
-    if (vector && shape.width <= THREADS * 8 * 4)
-        return launch_kernel(stream, layer_norm_kernel<T, 8, 4, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps,
-                             shape.width);
+#define LAUNCH(TEAM, PARTS)                                                                                                                \
+    if (vector && shape.width <= TEAM * PARTS * 32 * 8)                                                                                    \
+    return launch_kernel(stream, layer_norm_kernel<T, TEAM, PARTS, Source>, blocks_of(shape.n_rows, WARPS / TEAM),                         \
+                         dim3(32 * TEAM, WARPS / TEAM), 0, to, y.ld, source, weight, bias, eps, shape.n_rows, shape.width)
+    LAUNCH(1, 2);
+    LAUNCH(1, 4);
+    LAUNCH(WARPS, 4);
+#undef LAUNCH
     return launch_kernel(stream, layer_norm_long_kernel<T, Source>, blocks, THREADS, 0, to, y.ld, source, weight, bias, eps, shape.width);
 }
 
@@ -237,6 +249,7 @@ cudaError_t tern__cuda_embedding_layer_norm(cudaStream_t stream, tern_cuda_rows 
 }
 
 template <typename T> static __global__ void normalize_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, int32_t width) {
+    begin();
     const T *from = x + blockIdx.x * ldx;
     T *to = y + blockIdx.x * ldy;
     float sum = 0;
@@ -256,6 +269,7 @@ cudaError_t tern__cuda_normalize(cudaStream_t stream, tern_cuda_rows y, tern_cud
 
 template <typename T>
 static __global__ void scale_kernel(T *y, int64_t ldy, int32_t column, const T *x, int64_t ldx, float factor, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x;
     if (c < width) y[blockIdx.x * ldy + column + c] = from_float<T>(to_float(x[blockIdx.x * ldx + c]) * factor);
 }
@@ -273,6 +287,7 @@ cudaError_t tern__cuda_scale(cudaStream_t stream, tern_cuda_rows y, int32_t colu
 template <typename T>
 static __global__ void rope_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const float *table, const int32_t *positions,
                                    int32_t head_dim, int32_t n_pairs) {
+    begin();
     const int32_t pair = blockIdx.y * THREADS + threadIdx.x, half = head_dim / 2;
     if (pair >= n_pairs) return;
     const int32_t c = pair / half * head_dim + pair % half;
@@ -305,6 +320,7 @@ static __device__ __forceinline__ int32_t row_at(const int32_t *columns, int32_t
 template <typename T>
 static __global__ void unfold_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, const int32_t *columns,
                                      int32_t kernel_size, int32_t width) {
+    begin();
     const int32_t c = blockIdx.y * THREADS + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
     if (c >= width) return;
     for (int32_t r = 0; r < n; r++) {
@@ -344,6 +360,7 @@ static __device__ __forceinline__ float pool_divisor(tern_pool pool, int32_t beg
 template <typename T>
 static __global__ void pool_kernel(T *y, int64_t ldy, const T *x, int64_t ldx, const int32_t *row_start, tern_pool pool, int32_t n_prompt,
                                    int32_t width) {
+    begin();
     __shared__ float parts[POOL_ROWS][33];
     const int32_t c = blockIdx.y * 32 + threadIdx.x, first = row_start[blockIdx.x], n = row_start[blockIdx.x + 1] - first;
     int32_t begin, end;

@@ -213,10 +213,12 @@ static tern_status hold_workspace(tern_cuda_compiled *c, const layout *l, tern_e
 
 static void fill_tiles(tern_cuda_tile *tiles, int64_t n_tiles, const tern_batch *batch, int32_t tile) {
     int64_t n = 0;
-    for (int64_t s = 0; s < batch->n_sequences && n_tiles > 0; s++)
-        for (int64_t first = 0; first < batch->row_start[s + 1] - batch->row_start[s]; first += tile)
-            tiles[n++] = (tern_cuda_tile){(int32_t)s, (int32_t)first};
-    for (; n < n_tiles; n++) tiles[n] = (tern_cuda_tile){-1, 0};
+    for (int64_t s = 0; s < batch->n_sequences && n_tiles > 0; s++) {
+        const int64_t start = batch->row_start[s], n_rows = batch->row_start[s + 1] - start;
+        for (int64_t first = 0; first < n_rows; first += tile)
+            tiles[n++] = (tern_cuda_tile){(int32_t)start, (int32_t)n_rows, (int32_t)first};
+    }
+    for (; n < n_tiles; n++) tiles[n] = (tern_cuda_tile){0};
 }
 
 static void fill_integers(const tern_cuda_compiled *c, const tern_cuda_bucket *bucket, const layout *l, const tern_batch *batch) {

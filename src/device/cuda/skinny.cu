@@ -2,8 +2,8 @@
  * bfloat16 and float32 as TF32, on the tensor cores.
  *
  * A block has 8 or 16 outputs of all rows, and its warps take turns along k; operands go from memory straight to registers, 16 bytes a
- * lane, which may be since the order along k within a step is the same for both. Warps' sums are added in order, so a row has the same
- * bits whatever the other rows are.
+ * lane, which may be since the order along k within a step is the same for both. The first weights are on their way before the kernel in
+ * front is done. Warps' sums are added in order, so a row has the same bits whatever the other rows are.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
@@ -36,6 +36,7 @@ static __device__ __forceinline__ void multiply(const tern_cuda_product &p, floa
     for (int step = warp + AHEAD * WARPS; step < n_steps; step += WARPS)
 #pragma unroll
         for (int j = 0; j < N; j++) prefetch(weights[j] + step * STEP);
+    await_previous();
     const T *x[2 * M];
     bool valid[2 * M];
 #pragma unroll
@@ -94,6 +95,7 @@ template <typename T, int M, int N, int AHEAD, int BATCH>
 static __global__ void __launch_bounds__(THREADS, 2) skinny_kernel(const tern_cuda_product p) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) float parts[WARPS * 16 * M * 8 * N];
+    allow_next();
     multiply<T, M, N, AHEAD, BATCH>(p, parts);
     __syncthreads();
     for (int i = threadIdx.x; i < 16 * M * 8 * N; i += THREADS) {

@@ -5,6 +5,8 @@
 #define TERN_TESTS_CUDA_HOST_LAUNCH_CUH
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <cuda_runtime.h>
 #include <functional>
@@ -35,8 +37,17 @@ static inline float __shfl_xor_sync(unsigned, float x, int mask) {
     const unsigned lane = (threadIdx.y * blockDim.x + threadIdx.x) % 32;
     return *(const float *)(host_exchange(&x, sizeof x) + (lane ^ (unsigned)mask) * HOST_EXCHANGE_BYTES);
 }
+static inline uint32_t __float_as_uint(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
+
+static inline void allow_next() {}
+static inline void await_previous() {}
+static inline void begin() {}
 
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
