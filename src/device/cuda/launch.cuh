@@ -1,6 +1,6 @@
 /* launch.cuh - how kernels are launched: from compute capability 9.0 on, while the kernel in front still runs (programmatic dependent
- * launch). So each kernel calls begin() first, behind which everything that earlier kernels wrote is there; only weights may be read before.
- * tests/cuda_host has another such file, which runs kernels on the host.
+ * launch; CUDA C++ Programming Guide). So each kernel calls begin() first, behind which all that earlier kernels wrote is there; only
+ * weights may be read before. tests/cuda_host has another such file, which runs kernels on the host.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_CUDA_LAUNCH_CUH
 #define TERN_DEVICE_CUDA_LAUNCH_CUH
