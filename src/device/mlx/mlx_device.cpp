@@ -213,11 +213,13 @@ double score_bytes(const compiled &c, const std::vector<group> &groups) {
 
 /* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
 double workspace_of(const compiled &c, const tern_batch &batch) {
-    const tern_rows rows = {.rows = {batch.n_tokens, batch.n_sequences, batch.n_picks}, .pairs = 0};
+    const std::vector<group> groups = choose_groups(c, batch);
+    int64_t n_rows = 0;
+    for (const group &g : groups) n_rows += (int64_t)g.sequences.size() * g.length;
+    const tern_rows rows = {.rows = {n_rows, batch.n_sequences, batch.n_picks}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
-    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) +
-           score_bytes(c, choose_groups(*c.owner, batch));
+    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, groups);
 }
 
 /* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
@@ -273,6 +275,23 @@ tern_status check_node(const device *d, const tern_program *program, const tern_
     return TERN_OK;
 }
 
+/* What a row and a pair of rows cost in the linears and the attention of one layer. */
+void count_flops(compiled &c) {
+    double row = 0, pair = 0;
+    int32_t n_attentions = 0;
+    for (int32_t n = 0; n < c.program->n_nodes; n++) {
+        const tern_node &node = c.program->nodes[n];
+        const double in = node.n_inputs > 0 ? tern__value(c.program, node.inputs[0])->width : 0,
+                     out = tern__value(c.program, node.output)->width;
+        if (node.op == TERN_OP_LINEAR || node.op == TERN_OP_LINEAR_CONCAT) row += 2 * in * out;
+        if (node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.op != TERN_OP_DISENTANGLED_ATTENTION) continue;
+        pair += 4 * out;
+        n_attentions++;
+    }
+    c.row_flops = row / std::max(1, n_attentions);
+    c.pair_flops = pair / std::max(1, n_attentions);
+}
+
 void free_plan(tern_plan *plan) {
     tern__plan_free(plan);
     delete plan;
@@ -293,6 +312,7 @@ tern_status compile_program(void **out, device *d, const tern_program *program, 
     TERN_TRY(tern__plan_make(c->plan.get(), program, err));
     lay_out_weights(*c, stream_of(*d));
     fuse_activations(*c);
+    count_flops(*c);
     *out = c.release();
     return TERN_OK;
 }

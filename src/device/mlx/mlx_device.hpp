@@ -63,6 +63,7 @@ struct compiled {
     std::map<tern_op, fused_op> activations;                /* those that are one kernel; others are one of each of their ops */
     size_t packed_bytes;                                    /* of arrays that are not the mapped file */
     std::unique_ptr<tern_plan, void (*)(tern_plan *)> plan; /* of the activations; tells the memory of a run */
+    double row_flops = 0, pair_flops = 0;                   /* of linears for a row and of attention for two, for each attention */
 };
 
 /* Sequences that attention and pooling take at once, each padded to the longest. */
@@ -73,7 +74,7 @@ struct group {
 };
 
 /* Groups of least cost: padding against the number of kernels. Lengths ascend from group to group; in each, sequences stay in order. */
-std::vector<group> choose_groups(const device &d, const tern_batch &batch);
+std::vector<group> choose_groups(const compiled &c, const tern_batch &batch);
 
 /* The arrays that compute the outputs asked for, float32 and dense; nothing is evaluated. */
 std::vector<mx::array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs,

@@ -1,8 +1,9 @@
 /* mlx_graph.cpp - one run of a program as lazy MLX arrays.
  *
- * Row-wise ops work on packed rows [rows, width]. Attention and pooling see [sequences, length, width]: sequences of one length are a
- * reshape; otherwise they are gathered into groups that are padded and masked, chosen so that padding and the number of kernels together
- * cost least. What depends on the batch alone (masks, biases by distance, angles) is made once a run.
+ * Row-wise ops work on rows [rows, width]; attention and pooling see [sequences, length, width]. So sequences are put into groups, each
+ * padded to its longest and masked, and the rows of a run are those of its groups one after the other: then every group is a slice and a
+ * reshape, and nothing is moved between ops. Groups are chosen so that padding and the number of kernels together cost least; where all
+ * lengths are equal, rows are the packed ones. What depends on the batch alone (masks, biases by distance, angles) is made once a run.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
@@ -19,14 +20,13 @@ using mx::array;
 
 /* ---- Groups ---- */
 
-/* A group of n sequences costs n length (length + ROW_COST), in pairs of tokens, and its kernels' start: a GPU starts those of another
- * group in the time of some rows of 1,000 tokens. */
-#define ROW_COST       64.0
-#define GROUP_COST_GPU 1e6
-#define GROUP_COST_CPU 4e3
+/* What the kernels of one attention cost for a group more, in floating-point operations of the others: on a GPU the start of some of them,
+ * 15 microseconds at 50 TFLOP/s. */
+#define GROUP_FLOPS_GPU 7e8
+#define GROUP_FLOPS_CPU 6e6
 
-std::vector<group> choose_groups(const device &d, const tern_batch &batch) {
-    const double group_cost = d.unit == mx::Device::gpu ? GROUP_COST_GPU : GROUP_COST_CPU;
+std::vector<group> choose_groups(const compiled &c, const tern_batch &batch) {
+    const double group_flops = c.owner->unit == mx::Device::gpu ? GROUP_FLOPS_GPU : GROUP_FLOPS_CPU;
     std::map<int32_t, std::vector<int32_t>> by_length;
     for (int64_t s = 0; s < batch.n_sequences; s++)
         by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
@@ -41,9 +41,9 @@ std::vector<group> choose_groups(const device &d, const tern_batch &batch) {
     std::vector<size_t> first(lengths.size() + 1, 0);
     least[0] = 0;
     for (size_t end = 1; end <= lengths.size(); end++) {
-        const double length = lengths[end - 1], each = length * (length + ROW_COST);
+        const double length = lengths[end - 1], each = length * (c.row_flops + length * c.pair_flops);
         for (size_t begin = 0; begin < end; begin++) {
-            const double cost = least[begin] + (before[end] - before[begin]) * each + group_cost;
+            const double cost = least[begin] + (before[end] - before[begin]) * each + group_flops;
             if (cost < least[end]) least[end] = cost, first[end] = begin;
         }
     }
@@ -59,15 +59,14 @@ std::vector<group> choose_groups(const device &d, const tern_batch &batch) {
     return groups;
 }
 
-/* ---- Rows between their packed order and the groups' ---- */
+/* ---- Rows of a run ---- */
 
 namespace {
 
-/* A group's arrays. */
+/* A group's rows and arrays. */
 struct block {
     int32_t n, length;
-    int32_t first;             /* rows first ... first + n * length - 1 are the group's, in order; -1: they are gathered */
-    std::optional<array> rows; /* int32 [n * length]; a pad's is the first of its sequence */
+    int32_t first;             /* rows first ... first + n * length - 1 are the group's, in order */
     std::optional<array> mask; /* bool [n, length], true: no pad; none where there are no pads */
     std::vector<int32_t> sequences, lengths;
     std::vector<int32_t> columns; /* [n_columns][length] */
@@ -101,31 +100,47 @@ void set_columns(block &b, const group &g, const tern_batch &batch) {
     }
 }
 
-block make_block(const group &g, const tern_batch &batch) {
+block make_block(const group &g, const tern_batch &batch, int32_t first) {
     block b = {};
     b.n = (int32_t)g.sequences.size();
     b.length = g.length;
+    b.first = first;
     b.sequences = g.sequences;
-    const int32_t start = (int32_t)batch.row_start[g.sequences[0]];
-    const int32_t last_row = std::max(0, (int32_t)batch.n_tokens - 1);
-    bool is_in_order = true;
-    std::vector<int32_t> rows;
-    std::unique_ptr<bool[]> mask(new bool[(size_t)b.n * (size_t)b.length]);
-    for (int32_t s : g.sequences) {
-        const int32_t first = (int32_t)batch.row_start[s], length = (int32_t)batch.row_start[s + 1] - first;
-        b.lengths.push_back(length);
-        for (int32_t t = 0; t < g.length; t++) {
-            const int32_t row = t < length ? first + t : std::min(first, last_row);
-            is_in_order = is_in_order && row == start + (int32_t)rows.size();
-            mask[rows.size()] = t < length;
-            rows.push_back(row);
-        }
+    for (int32_t s : g.sequences) b.lengths.push_back((int32_t)(batch.row_start[s + 1] - batch.row_start[s]));
+    if (g.is_padded) {
+        std::unique_ptr<bool[]> mask(new bool[(size_t)b.n * (size_t)b.length]);
+        for (int32_t i = 0; i < b.n * b.length; i++) mask[(size_t)i] = i % b.length < b.lengths[(size_t)(i / b.length)];
+        b.mask = array(mask.get(), {b.n, b.length}, mx::bool_);
     }
-    b.first = is_in_order ? start : -1;
-    if (!is_in_order) b.rows = array(rows.begin(), {(int32_t)rows.size()}, mx::int32);
-    if (g.is_padded) b.mask = array(mask.get(), {b.n, b.length}, mx::bool_);
     set_columns(b, g, batch);
     return b;
+}
+
+/* Where the batch's packed rows are among those of the run. */
+struct rows_of_run {
+    std::vector<block> blocks;
+    std::vector<int32_t> sources; /* of each row of the run, at least one: a packed row; a pad's is the first of its sequence */
+    std::vector<int32_t> places;  /* of each packed row, and behind them one for a sequence that has none */
+    bool is_packed;               /* both are 0, 1, 2 ... */
+};
+
+rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch) {
+    rows_of_run rows = {{}, {}, std::vector<int32_t>((size_t)batch.n_tokens + 1), false};
+    const int64_t last = std::max<int64_t>(0, batch.n_tokens - 1);
+    for (const group &g : choose_groups(c, batch)) {
+        rows.blocks.push_back(make_block(g, batch, (int32_t)rows.sources.size()));
+        for (int32_t s : g.sequences) {
+            const int64_t first = batch.row_start[s], length = batch.row_start[s + 1] - first;
+            for (int64_t t = 0; t < g.length; t++) {
+                if (t < length) rows.places[(size_t)(first + t)] = (int32_t)rows.sources.size();
+                rows.sources.push_back((int32_t)(t < length ? first + t : std::min(first, last)));
+            }
+        }
+    }
+    if (rows.sources.empty()) rows.sources.push_back(0);
+    rows.is_packed = rows.sources.size() == (size_t)std::max<int64_t>(1, batch.n_tokens);
+    for (size_t i = 0; i < rows.sources.size() && rows.is_packed; i++) rows.is_packed = rows.sources[i] == (int32_t)i;
+    return rows;
 }
 
 /* ---- Activations ---- */
@@ -165,18 +180,18 @@ bool has_many_ops(tern_op op) {
 class graph {
   public:
     graph(const compiled &compiled_program, const tern_batch &tokens, mx::Stream on)
-        : c(compiled_program), batch(tokens), s(on), values((size_t)c.program->n_values) {}
+        : c(compiled_program), batch(tokens), s(on), values((size_t)c.program->n_values), run(lay_out_rows(c, tokens)) {}
 
     void add(int32_t n);
     const array &value(tern_value v) const { return *values[(size_t)v.index]; }
+    array output(tern_value v) const;
 
   private:
     const compiled &c;
     const tern_batch &batch;
     const mx::Stream s;
     std::vector<std::optional<array>> values; /* [n_values] */
-    std::vector<block> blocks;                /* of attention and pooling; made when first needed */
-    std::optional<array> back;                /* int32 [tokens]: where the groups have a token; none: in packed order */
+    const rows_of_run run;
     std::map<std::tuple<const void *, int32_t, size_t>, array> by_block; /* what attentions of all layers share */
     std::map<const tables *, std::pair<array, array>> angles;
 
@@ -194,9 +209,7 @@ class graph {
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
-    void make_blocks();
-    array gather(const array &x, const block &b) const;
-    array to_rows(const std::vector<array> &parts) const;
+    array rows_of(const array &x, const block &b) const;
     array distances(const block &b) const;
     array heads(const array &x, const block &b, const tern_node &node) const;
     std::optional<array> counts(const tern_node &node, size_t i);
@@ -205,18 +218,18 @@ class graph {
     array distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end);
     array attend_disentangled(const tern_node &node, const tables &t, size_t i);
     array attention(const tern_node &node, const tables *t);
-    array pool_one_row(const tern_node &node);
+    array pool_one_row(const tern_node &node) const;
     array pool_block(const tern_node &node, const block &b) const;
-    array pool(const tern_node &node);
+    array pool(const tern_node &node) const;
     array unfold(const tern_node &node) const;
     array compute(const tern_node &node, const tables *t);
 };
 
 /* A batch without any token has one here, which nothing counts: not every op of MLX takes arrays without rows. */
 array graph::integers(tern_input input) const {
-    static const int32_t none = 0;
-    const int32_t n = (int32_t)batch.n_tokens;
-    return array(n > 0 ? batch.inputs[input] : &none, {std::max(n, 1)}, mx::int32);
+    std::vector<int32_t> integers;
+    for (int32_t source : run.sources) integers.push_back(batch.n_tokens > 0 ? batch.inputs[input][source] : 0);
+    return array(integers.begin(), {(int32_t)integers.size()}, mx::int32);
 }
 
 array graph::embedding(const tern_node &node) const {
@@ -235,7 +248,7 @@ array graph::layer_norm(const tern_node &node) const {
 }
 
 array graph::rope(const tern_node &node, const tables &t) {
-    const int32_t n = (int32_t)batch.n_tokens, half = node.rope.head_dim / 2;
+    const int32_t n = (int32_t)run.sources.size(), half = node.rope.head_dim / 2;
     auto found = angles.find(&t);
     if (found == angles.end()) {
         const array &positions = value(node.inputs[1]);
@@ -260,35 +273,10 @@ array graph::normalize(const array &x) const {
 
 /* ---- Attention ---- */
 
-void graph::make_blocks() {
-    if (!blocks.empty()) return;
-    for (const group &g : choose_groups(*c.owner, batch)) blocks.push_back(make_block(g, batch));
-    std::vector<int32_t> places((size_t)batch.n_tokens);
-    int32_t start = 0;
-    bool is_in_order = true;
-    for (const block &b : blocks) is_in_order = is_in_order && b.first == start, start += b.n * b.length;
-    if (is_in_order) return;
-    start = 0;
-    for (const block &b : blocks)
-        for (int32_t sequence : b.sequences) {
-            for (int64_t row = batch.row_start[sequence]; row < batch.row_start[sequence + 1]; row++)
-                places[(size_t)row] = start + (int32_t)(row - batch.row_start[sequence]);
-            start += b.length;
-        }
-    back = array(places.begin(), {(int32_t)batch.n_tokens}, mx::int32);
-}
-
 /* [n, length, width] */
-array graph::gather(const array &x, const block &b) const {
+array graph::rows_of(const array &x, const block &b) const {
     const int32_t w = x.shape(1);
-    if (b.first < 0) return mx::reshape(mx::take(x, *b.rows, 0, s), {b.n, b.length, w}, s);
     return mx::reshape(mx::slice(x, {b.first, 0}, {b.first + b.n * b.length, w}, s), {b.n, b.length, w}, s);
-}
-
-/* The inverse: [n * length, width] of all groups to packed rows. */
-array graph::to_rows(const std::vector<array> &parts) const {
-    const array all = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
-    return back ? mx::take(all, *back, 0, s) : all;
 }
 
 /* Of columns, key - query: int32 [n_columns, length (queries), length (keys)] */
@@ -299,13 +287,13 @@ array graph::distances(const block &b) const {
 
 /* [n, n_heads, length, head_dim] */
 array graph::heads(const array &x, const block &b, const tern_node &node) const {
-    const array rows = mx::reshape(gather(x, b), {b.n, b.length, node.attention.n_heads, node.attention.head_dim}, s);
+    const array rows = mx::reshape(rows_of(x, b), {b.n, b.length, node.attention.n_heads, node.attention.head_dim}, s);
     return mx::transpose(rows, {0, 2, 1, 3}, s);
 }
 
 /* Which keys count, bool [n or 1, 1, length or 1, length]; none: all. */
 std::optional<array> graph::counts(const tern_node &node, size_t i) {
-    const block &b = blocks[i];
+    const block &b = run.blocks[i];
     std::optional<array> in_window;
     if (node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.window < b.span)
         in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(b), s), array(node.attention.window), s), 1, s);
@@ -321,7 +309,7 @@ std::optional<array> graph::attention_mask(const tern_node &node, const tables *
     if (found != by_block.end()) return found->second;
     std::optional<array> mask = counts(node, i);
     if (t != nullptr) {
-        const array at = mx::add(mx::clip(distances(blocks[i]), array(-t->reach), array(t->reach), s), array(t->reach), s);
+        const array at = mx::add(mx::clip(distances(run.blocks[i]), array(-t->reach), array(t->reach), s), array(t->reach), s);
         const array bias = mx::transpose(mx::take(*t->by_distance, at, 0, s), {0, 3, 1, 2}, s);
         mask = mask ? mx::where(*mask, bias, scalar(-std::numeric_limits<float>::infinity()), s) : bias;
     }
@@ -337,7 +325,7 @@ template <class... Mask> array fused_attention(const array &q, const array &k, c
 }
 
 array graph::attend(const tern_node &node, const tables *t, size_t i) {
-    const block &b = blocks[i];
+    const block &b = run.blocks[i];
     const std::optional<array> mask = attention_mask(node, t, i);
     return fused_attention(heads(value(node.inputs[0]), b, node), heads(value(node.inputs[1]), b, node),
                            heads(value(node.inputs[2]), b, node), node.attention.scale, s, std::string(mask ? "array" : ""), mask);
@@ -346,7 +334,7 @@ array graph::attend(const tern_node &node, const tables *t, size_t i) {
 /* Rows of the table for each pair, int32 [n_columns, 1, length (queries), length (keys)], counted from *first; a block's are *first ...
  * *end - 1. */
 array graph::distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end) {
-    const block &b = blocks[i];
+    const block &b = run.blocks[i];
     const int32_t most = std::min(b.span, t.reach);
     *first = t.rows[(size_t)(t.reach - most)];
     *end = t.rows[(size_t)(t.reach + most)] + 1;
@@ -361,7 +349,7 @@ array graph::distance_rows(const tables &t, size_t i, int32_t *first, int32_t *e
 }
 
 array graph::attend_disentangled(const tern_node &node, const tables &t, size_t i) {
-    const block &b = blocks[i];
+    const block &b = run.blocks[i];
     const int32_t n_heads = node.attention.n_heads, d = node.attention.head_dim;
     const array q = times(heads(value(node.inputs[0]), b, node), node.attention.scale);
     const array k = heads(value(node.inputs[1]), b, node), v = heads(value(node.inputs[2]), b, node);
@@ -386,31 +374,32 @@ array graph::attend_disentangled(const tern_node &node, const tables &t, size_t 
 
 array graph::attention(const tern_node &node, const tables *t) {
     std::vector<array> parts;
-    make_blocks();
-    for (size_t i = 0; i < blocks.size(); i++) {
+    for (size_t i = 0; i < run.blocks.size(); i++) {
         const array y = node.op == TERN_OP_DISENTANGLED_ATTENTION ? attend_disentangled(node, *t, i) : attend(node, t, i);
-        parts.push_back(mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {blocks[i].n * blocks[i].length, width(node.output)}, s));
+        const int32_t n_rows = run.blocks[i].n * run.blocks[i].length;
+        parts.push_back(mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {n_rows, width(node.output)}, s));
     }
-    return to_rows(parts);
+    return parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
 }
 
 /* ---- Pooling ---- */
 
 /* The first row of each sequence behind the prompt, or its last one; zeros for the last of none. */
-array graph::pool_one_row(const tern_node &node) {
+array graph::pool_one_row(const tern_node &node) const {
     const array &x = value(node.inputs[0]);
     const int64_t n_prompt = node.skips_prompt ? batch.n_prompt_rows : 0;
-    std::vector<int32_t> rows;
+    std::vector<int32_t> taken;
     std::vector<float> is_there;
     for (int64_t i = 0; i < batch.n_sequences; i++) {
         const int64_t first = batch.row_start[i], last = batch.row_start[i + 1] - 1;
         const bool has_rows = first + n_prompt <= last;
         const bool is_empty = last < first;
-        rows.push_back((int32_t)(is_empty ? 0 : node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first));
+        const int64_t row = is_empty ? batch.n_tokens : node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first;
+        taken.push_back(run.places[(size_t)row]);
         is_there.push_back(!is_empty && (node.pool == TERN_POOL_CLS || has_rows) ? 1 : 0);
     }
-    const int32_t n = (int32_t)rows.size();
-    const array y = mx::take(x, array(rows.begin(), {n}, mx::int32), 0, s);
+    const int32_t n = (int32_t)taken.size();
+    const array y = mx::take(x, array(taken.begin(), {n}, mx::int32), 0, s);
     if (std::find(is_there.begin(), is_there.end(), 0.0f) == is_there.end()) return y;
     return mx::multiply(y, mx::astype(array(is_there.begin(), {n, 1}, mx::float32), c.dtype, s), s);
 }
@@ -428,24 +417,23 @@ array graph::pool_block(const tern_node &node, const block &b) const {
         const bool is_plain_sum = node.pool == TERN_POOL_SUM || sum == 0;
         divisors.push_back((float)(is_plain_sum ? 1 : node.pool == TERN_POOL_MEAN_SQRT_LEN ? std::sqrt(sum) : sum));
     }
-    const array rows = gather(value(node.inputs[0]), b), factors = array(weights.begin(), {b.n, b.length, 1}, mx::float32);
+    const array tokens = rows_of(value(node.inputs[0]), b), factors = array(weights.begin(), {b.n, b.length, 1}, mx::float32);
     if (node.pool == TERN_POOL_MAX) {
         const array counted = mx::greater(factors, array(0.0f), s);
-        return mx::max(mx::where(counted, rows, scalar(-std::numeric_limits<float>::infinity()), s), 1, false, s);
+        return mx::max(mx::where(counted, tokens, scalar(-std::numeric_limits<float>::infinity()), s), 1, false, s);
     }
-    const array wide = mx::astype(rows, mx::float32, s);
+    const array wide = mx::astype(tokens, mx::float32, s);
     const bool is_weighted = std::any_of(weights.begin(), weights.end(), [](float weight) { return weight != 1; });
     const array sum = mx::sum(is_weighted ? mx::multiply(wide, factors, s) : wide, 1, false, s);
     return mx::astype(mx::divide(sum, array(divisors.begin(), {b.n, 1}, mx::float32), s), c.dtype, s);
 }
 
-array graph::pool(const tern_node &node) {
+array graph::pool(const tern_node &node) const {
     if (node.pool == TERN_POOL_CLS || node.pool == TERN_POOL_LAST_TOKEN) return pool_one_row(node);
-    make_blocks();
     std::vector<array> parts;
     std::vector<int32_t> places((size_t)batch.n_sequences);
     int32_t place = 0;
-    for (const block &b : blocks) {
+    for (const block &b : run.blocks) {
         parts.push_back(pool_block(node, b));
         for (int32_t sequence : b.sequences) places[(size_t)sequence] = place++;
     }
@@ -457,17 +445,16 @@ array graph::pool(const tern_node &node) {
 array graph::unfold(const tern_node &node) const {
     const array &x = value(node.inputs[0]);
     const int32_t n_rows = x.shape(0), n = node.kernel_size, width = x.shape(1);
-    std::vector<int32_t> rows;
+    std::vector<int32_t> neighbour((size_t)n_rows * (size_t)n, n_rows);
     for (int64_t sequence = 0; sequence < batch.n_sequences; sequence++)
         for (int64_t row = batch.row_start[sequence]; row < batch.row_start[sequence + 1]; row++)
             for (int32_t i = 0; i < n; i++) {
                 const int64_t at = tern__row_at(batch.inputs[TERN_INPUT_COLUMNS], batch.row_start[sequence], batch.row_start[sequence + 1],
                                                 row, i - n / 2);
-                rows.push_back(at < 0 ? n_rows : (int32_t)at);
+                if (at >= 0) neighbour[(size_t)(run.places[(size_t)row] * n + i)] = run.places[(size_t)at];
             }
-    rows.resize((size_t)n_rows * (size_t)n, n_rows); /* a batch without tokens has a row */
     const array padded = mx::concatenate({x, mx::zeros({1, width}, c.dtype, s)}, 0, s);
-    const array neighbours = mx::take(padded, array(rows.begin(), {n_rows, n}, mx::int32), 0, s);
+    const array neighbours = mx::take(padded, array(neighbour.begin(), {n_rows, n}, mx::int32), 0, s);
     return mx::reshape(mx::transpose(neighbours, {0, 2, 1}, s), {n_rows, width * n}, s);
 }
 
@@ -502,8 +489,11 @@ array graph::compute(const tern_node &node, const tables *t) {
         return pool(node);
     case TERN_OP_UNFOLD:
         return unfold(node);
-    case TERN_OP_TAKE:
-        return mx::take(value(node.inputs[0]), array(batch.picks, {(int32_t)batch.n_picks}, mx::int32), 0, s);
+    case TERN_OP_TAKE: {
+        std::vector<int32_t> picks;
+        for (int64_t i = 0; i < batch.n_picks; i++) picks.push_back(run.places[(size_t)batch.picks[i]]);
+        return mx::take(value(node.inputs[0]), array(picks.begin(), {(int32_t)picks.size()}, mx::int32), 0, s);
+    }
     case TERN_OP_CONCAT:
         return mx::concatenate({value(node.inputs[0]), value(node.inputs[1])}, 1, s);
     case TERN_OP_SCALE: /* the factor is float32 in any dtype */
@@ -522,6 +512,14 @@ array graph::compute(const tern_node &node, const tables *t) {
 void graph::add(int32_t n) {
     const tern_node &node = c.program->nodes[n];
     values[(size_t)node.output.index] = compute(node, c.by_node[(size_t)n].get());
+}
+
+/* Dense float32 rows, a token's where the batch has it. */
+array graph::output(tern_value v) const {
+    array y = value(v);
+    if (tern__value(c.program, v)->space == TERN_SPACE_TOKENS && !run.is_packed)
+        y = mx::take(y, array(run.places.begin(), {(int32_t)batch.n_tokens}, mx::int32), 0, s);
+    return mx::contiguous(mx::astype(y, mx::float32, s), false, s);
 }
 
 } // namespace
@@ -548,8 +546,7 @@ std::vector<array> build_graph(const compiled &c, const tern_batch &batch, const
     for (int32_t n = 0; n < c.program->n_nodes; n++)
         if (needed[(size_t)n]) g.add(n);
     std::vector<array> results;
-    for (int32_t output : wanted)
-        results.push_back(mx::contiguous(mx::astype(g.value(c.program->outputs[output].value), mx::float32, s), false, s));
+    for (int32_t output : wanted) results.push_back(g.output(c.program->outputs[output].value));
     return results;
 }
 
