@@ -89,7 +89,8 @@ typedef enum tern_dtype {
     TERN_DTYPE_I16,
     TERN_DTYPE_I8,
     TERN_DTYPE_U8,
-    TERN_DTYPE_BOOL
+    TERN_DTYPE_BOOL,
+    TERN_DTYPE_U32
 } tern_dtype;
 
 /* tern_dtype_name - "F32" and so on; NULL for a value that is not one. */
@@ -297,7 +298,8 @@ TERN_API const tern_tokenizer *tern_model_get_tokenizer(const tern_model *model)
 typedef struct tern_memory_plan {
     int64_t mapped_bytes;    /* weight files, mapped: of them only what is read after packing, as embedding tables are, stays in memory,
                               * shared with other processes and reclaimable */
-    int64_t packed_bytes;    /* weights laid out for the device; on the CPU a head's come to them when it is first asked for */
+    int64_t packed_bytes;    /* weights laid out for the device, and those of a folder that MLX quantized which became float32 before; on
+                              * the CPU a head's come to them when it is first asked for */
     int64_t workspace_bytes; /* activations and per-thread scratch of a run, on the CPU of one that asks for no head */
 } tern_memory_plan;
 

@@ -405,6 +405,19 @@ def write_case(folder, config, keys, model, inputs, outputs, seed, own_error, sp
     print(f"{folder.parent.name}/{folder.name}: {tuple(inputs['input_ids'].shape)}{error}")
 
 
+def tiny_outputs(model, inputs, has_pooler):
+    """What outputs.safetensors holds, and how far last_hidden_state is from float64's."""
+    mask = inputs["attention_mask"].bool()
+    out = model(**inputs, output_hidden_states=True)
+    outputs = {f"hidden_states.{k}": h for k, h in enumerate(out.hidden_states)} | {"last_hidden_state": out.last_hidden_state}
+    outputs = {k: torch.where(mask[..., None], v, 0.0) for k, v in outputs.items()}
+    if has_pooler and getattr(model, "pooler", None) is not None:
+        first = torch.stack([out.last_hidden_state[row, int(mask[row].int().argmax())] for row in range(len(mask))])
+        outputs["pooler_output"] = torch.tanh(model.pooler(first)) if model.config.model_type == "albert" else model.pooler(first[:, None])
+    double = model.double()(**inputs).last_hidden_state
+    return outputs, torch.where(mask[..., None], double - out.last_hidden_state, 0.0).abs().max().item()
+
+
 @torch.inference_mode()
 def tiny_case(name, model_class, config, keys, number, lengths, special):
     """inputs.safetensors: input_ids, attention_mask and, where the model has them, token_type_ids, I64 [B, T]. outputs.safetensors:
@@ -418,16 +431,7 @@ def tiny_case(name, model_class, config, keys, number, lengths, special):
         for parameter in model.parameters():
             parameter.copy_(parameter.to(torch.float16 if special == "f16" else torch.bfloat16))
     inputs = tiny_inputs(lengths, config, generator)
-    mask = inputs["attention_mask"].bool()
-    out = model(**inputs, output_hidden_states=True)
-    outputs = {f"hidden_states.{k}": h for k, h in enumerate(out.hidden_states)} | {"last_hidden_state": out.last_hidden_state}
-    outputs = {k: torch.where(mask[..., None], v, 0.0) for k, v in outputs.items()}
-    if special != "no-pooler" and getattr(model, "pooler", None) is not None:
-        first = torch.stack([out.last_hidden_state[row, int(mask[row].int().argmax())] for row in range(len(lengths))])
-        outputs["pooler_output"] = torch.tanh(model.pooler(first)) if config.model_type == "albert" else model.pooler(first[:, None])
-    double = model.double()(**inputs).last_hidden_state
-    own_error = torch.where(mask[..., None], double - out.last_hidden_state, 0.0).abs().max().item()
-
+    outputs, own_error = tiny_outputs(model, inputs, special != "no-pooler")
     write_case(GOLDEN / "tiny" / name, config, keys, model, inputs, outputs, SEED + number, own_error, special)
 
 
@@ -448,4 +452,5 @@ def main():
         minilm(arguments.model)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,8 @@ typedef struct tern_device_properties {
 } tern_device_properties;
 
 typedef struct tern_device_record {
-    const char *name; /* "cpu" */
+    const char *name;     /* "cpu" */
+    bool takes_quantized; /* weights that are quantized, of linears and embeddings; without it they come as float32 */
 
     /* Which units are there? Writes at most `capacity` records and returns how many there are, at least one: a device that is absent has
      * a record that says why. Opens nothing, is quick. */

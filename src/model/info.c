@@ -63,7 +63,7 @@ tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64
     free(row_start);
     TERN_TRY(status);
     *out = (tern_memory_plan){.mapped_bytes = (int64_t)tern__weights_bytes(&model->folder),
-                              .packed_bytes = (int64_t)model->device->packed_bytes(model->compiled),
+                              .packed_bytes = (int64_t)(model->device->packed_bytes(model->compiled) + model->expanded_bytes),
                               .workspace_bytes = (int64_t)workspace_bytes};
     return TERN_OK;
 }

@@ -218,6 +218,7 @@ static tern_status start_device(tern_model *model, const tern_model_options *opt
     TERN_TRY(tern__device_find(&model->device, &device_options.unit, options->device != NULL ? options->device : "cpu", err));
     TERN_TRY(model->device->open(&model->opened, &device_options, err));
     TERN_TRY(tern__program_fuse(model->folder.program, model->device->supports, model->opened, err));
+    TERN_TRY(tern__quantized_expand(model, err));
     TERN_TRY(model->device->compile(&model->compiled, model->opened, model->folder.program, dtype, err));
     snprintf(model->dtype, sizeof model->dtype, "%s", dtype);
     return TERN_OK;
@@ -225,7 +226,7 @@ static tern_status start_device(tern_model *model, const tern_model_options *opt
 
 /* How many elements the program uses, and the dtype that most of them have. */
 static void count_parameters(tern_model *model) {
-    int64_t elements[TERN_DTYPE_BOOL + 1] = {0};
+    int64_t elements[TERN_DTYPE_U32 + 1] = {0};
     const tern_program *program = model->folder.program;
     for (int32_t w = 0; w < program->n_weights; w++) {
         const tern_weight *weight = &program->weights[w];
@@ -234,7 +235,7 @@ static void count_parameters(tern_model *model) {
         elements[weight->dtype] += n;
     }
     model->checkpoint_dtype = TERN_DTYPE_F64;
-    for (int d = 0; d <= TERN_DTYPE_BOOL; d++)
+    for (int d = 0; d <= TERN_DTYPE_U32; d++)
         if (elements[d] > elements[model->checkpoint_dtype]) model->checkpoint_dtype = (tern_dtype)d;
 }
 

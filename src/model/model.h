@@ -139,6 +139,18 @@ tern_status tern__weights_report(tern_load_report *out, const tern_folder *folde
 tern_status tern__weights_check(const tern_load_report *report, const char *folder, tern_error *err);
 /* Point the program's weights at the checkpoint. Tensors that the file does not align to their dtype are copied to `copies`. */
 tern_status tern__weights_bind(tern_folder *folder, tern_arena *copies, tern_error *err);
+/* ---- Quantized weights (quantized_weights.c) ---- */
+
+/* What belongs to a packed NAME.weight; NULL: not there. */
+typedef struct tern_quantized_tensors { const tern_tensor *scales, *biases; } tern_quantized_tensors;
+tern_quantized_tensors tern__quantized_find(const tern_checkpoint *checkpoint, const tern_tensor *weight);
+/* Is `packed`, with its tensors, the weight as MLX quantizes it, and how? */
+bool tern__quantized_describe(tern_quantized *out, const tern_weight *weight, const tern_tensor *packed,
+                              const tern_quantized_tensors *tensors);
+/* Make float32 of quantized weights, in model->copies: of all, or where the device takes them of those that are not just a linear's or an
+ * embedding's. */
+tern_status tern__quantized_expand(tern_model *model, tern_error *err);
+
 /* Size of all weight files. */
 size_t tern__weights_bytes(const tern_folder *folder);
 
@@ -146,7 +158,8 @@ size_t tern__weights_bytes(const tern_folder *folder);
 
 struct tern_model {
     tern_folder folder;
-    tern_arena copies;                                 /* tensors that had to be aligned */
+    tern_arena copies;                                 /* tensors that had to be aligned, or that the device wants as float32 */
+    size_t expanded_bytes;                             /* of the latter */
     tern_tokenizer *tokenizer;                         /* NULL: the folder has none */
     int32_t unk_token_id, mask_token_id, pad_token_id, cls_token_id; /* -1: not known */
     bool uses_token_types; /* the tokenizer's type ids go into the model, as transformers lets them; else all are 0 */

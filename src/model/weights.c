@@ -42,7 +42,9 @@ static bool is_float(tern_dtype dtype) {
     return dtype == TERN_DTYPE_F32 || dtype == TERN_DTYPE_F16 || dtype == TERN_DTYPE_BF16 || dtype == TERN_DTYPE_F64;
 }
 
-static bool fits(const tern_weight *weight, const tern_tensor *tensor) {
+static bool fits(const tern_weight *weight, const tern_tensor *tensor, const tern_quantized_tensors *quantized) {
+    tern_quantized how;
+    if (quantized->scales != NULL) return tern__quantized_describe(&how, weight, tensor, quantized);
     if (!is_float(tensor->dtype)) return false;
     int64_t shape[TERN_MAX_RANK];
     const int rank = tern__weight_shape(weight, shape);
@@ -72,9 +74,12 @@ static const tern_weight_source *source_of(const tern_folder *folder, const char
     return &folder->sources[0];
 }
 
-static const tern_tensor *find_in_sources(const tern_folder *folder, const char *name) {
+/* The tensor of a weight of the program, NULL when there is none, and what belongs to it where MLX quantized it. */
+static const tern_tensor *find_in_sources(const tern_folder *folder, const char *name, tern_quantized_tensors *quantized) {
     const tern_weight_source *source = source_of(folder, &name);
-    return tern__weight_find(source->arch, source->checkpoint, name);
+    const tern_tensor *tensor = tern__weight_find(source->arch, source->checkpoint, name);
+    *quantized = tensor != NULL ? tern__quantized_find(source->checkpoint, tensor) : (tern_quantized_tensors){0};
+    return tensor;
 }
 
 static bool own_name(const char **name, tern_arena *arena, const char *prefix) {
@@ -103,10 +108,11 @@ static void report_program(tern_load_report *report, const tern_folder *folder, 
         tern_weight_entry *entry = &report->entries[report->n_entries++];
         *entry = (tern_weight_entry){.name = weight->name, .state = TERN_WEIGHT_MISSING};
         entry->expected_rank = tern__weight_shape(weight, entry->expected_shape);
-        const tern_tensor *tensor = find_in_sources(folder, weight->name);
+        tern_quantized_tensors quantized;
+        const tern_tensor *tensor = find_in_sources(folder, weight->name, &quantized);
         if (tensor == NULL) continue;
         entry_found(entry, tensor);
-        entry->state = fits(weight, tensor) ? TERN_WEIGHT_USED : TERN_WEIGHT_MISSHAPEN;
+        entry->state = fits(weight, tensor, &quantized) ? TERN_WEIGHT_USED : TERN_WEIGHT_MISSHAPEN;
     }
 }
 
@@ -119,8 +125,11 @@ static tern_status report_source(tern_load_report *report, const tern_folder *fo
     for (int32_t w = 0; w < folder->program->n_weights; w++) {
         const char *name = folder->program->weights[w].name;
         if (source_of(folder, &name) != source) continue;
-        const tern_tensor *tensor = tern__weight_find(source->arch, source->checkpoint, name);
-        if (tensor != NULL) used[tern__checkpoint_index(source->checkpoint, tensor)] = true;
+        tern_quantized_tensors quantized;
+        const tern_tensor *tensor = find_in_sources(folder, folder->program->weights[w].name, &quantized);
+        const tern_tensor *const all[] = {tensor, quantized.scales, quantized.biases};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            if (all[i] != NULL) used[tern__checkpoint_index(source->checkpoint, all[i])] = true;
     }
     for (size_t i = 0; i < n_tensors; i++) {
         const tern_tensor *tensor = tern__checkpoint_get(source->checkpoint, i);
@@ -187,8 +196,9 @@ static void format_entry(char *out, size_t n_bytes, const tern_weight_entry *ent
         snprintf(out, n_bytes, "\n  unexpected  %s %s", entry->name, found);
         break;
     default:
-        snprintf(out, n_bytes, "\n  misshapen   %s is %s %s, not a float %s", entry->checkpoint_name, tern_dtype_name(entry->found_dtype),
-                 found, expected);
+        snprintf(out, n_bytes, "\n  misshapen   %s is %s %s, not a float %s%s", entry->checkpoint_name, tern_dtype_name(entry->found_dtype),
+                 found, expected,
+                 entry->found_dtype == TERN_DTYPE_U32 ? ", nor that quantized by MLX, affine or mxfp4, with .scales and .biases" : "");
     }
 }
 
@@ -225,19 +235,34 @@ static bool is_mapped(const tern_folder *folder, const void *data) {
     return false;
 }
 
+/* The tensor's data, or where the file does not align it to its dtype a copy of it; NULL: out of memory. */
+static const void *aligned_data(const tern_tensor *tensor, tern_arena *copies) {
+    if ((uintptr_t)tensor->data % tern_dtype_bytes(tensor->dtype) == 0) return tensor->data;
+    const size_t bytes = (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype);
+    void *copy = tern__arena_alloc(copies, bytes);
+    return copy != NULL ? memcpy(copy, tensor->data, bytes) : NULL;
+}
+
+static tern_status bind_quantized(tern_weight *weight, const tern_tensor *tensor, const tern_quantized_tensors *tensors, tern_arena *copies,
+                                  tern_error *err) {
+    tern__quantized_describe(&weight->quantized, weight, tensor, tensors);
+    weight->quantized.scales = aligned_data(tensors->scales, copies);
+    if (tensors->biases != NULL) weight->quantized.biases = aligned_data(tensors->biases, copies);
+    if (weight->quantized.scales == NULL || (tensors->biases != NULL && weight->quantized.biases == NULL))
+        return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the scales of %s", weight->name);
+    return TERN_OK;
+}
+
 tern_status tern__weights_bind(tern_folder *folder, tern_arena *copies, tern_error *err) {
     for (int32_t w = 0; w < folder->program->n_weights; w++) {
         tern_weight *weight = &folder->program->weights[w];
-        const tern_tensor *tensor = find_in_sources(folder, weight->name);
-        weight->data = tensor->data;
+        tern_quantized_tensors quantized;
+        const tern_tensor *tensor = find_in_sources(folder, weight->name, &quantized);
+        weight->data = aligned_data(tensor, copies);
+        if (weight->data == NULL) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for a copy of %s", weight->name);
         weight->dtype = tensor->dtype;
-        weight->is_mapped = is_mapped(folder, tensor->data);
-        if ((uintptr_t)tensor->data % tern_dtype_bytes(tensor->dtype) == 0) continue;
-        const size_t bytes = (size_t)tern_tensor_elements(tensor) * tern_dtype_bytes(tensor->dtype);
-        void *copy = tern__arena_alloc(copies, bytes);
-        if (copy == NULL) return TERN_FAIL_MEMORY(err, bytes);
-        weight->data = memcpy(copy, tensor->data, bytes);
-        weight->is_mapped = false;
+        weight->is_mapped = weight->data == tensor->data && is_mapped(folder, tensor->data);
+        if (quantized.scales != NULL) TERN_TRY(bind_quantized(weight, tensor, &quantized, copies, err));
     }
     return TERN_OK;
 }

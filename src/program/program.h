@@ -92,6 +92,16 @@ typedef struct tern_value_info {
     int32_t producer;   /* index of the node that makes it */
 } tern_value_info;
 
+/* How MLX quantized the rows of a weight, [out, in], in groups of neighbours (mlx.core.quantize). Elements are packed one after the other,
+ * the lowest bits first: data is U32 [out, in bits / 32]. Affine: an element is scale q + bias, with those of its group. mxfp4: it is
+ * 2^(scale - 127) q, q a float of 4 bits. */
+typedef struct tern_quantized {
+    const void *scales; /* [out, in / group_size]; NULL: the weight is not quantized */
+    const void *biases; /* the same; NULL: mxfp4 */
+    tern_dtype dtype;   /* of both: F32, F16 or BF16; mxfp4: U8 */
+    int32_t bits, group_size;
+} tern_quantized;
+
 /* A weight that the program reads. The builder sets what it wants; the model sets where it is. */
 typedef struct tern_weight {
     char *name;                    /* the architecture's name, without checkpoint prefixes; in the program's arena */
@@ -99,9 +109,13 @@ typedef struct tern_weight {
     int64_t shape[2];
     int64_t kernel_size;           /* above 0: the checkpoint has three axes, [shape[0], shape[1] / kernel_size, kernel_size] */
     const void *data;              /* NULL until the model binds it; aligned to its dtype */
-    tern_dtype dtype;              /* as the checkpoint has it: F32, F16, BF16 (or F64) */
+    tern_dtype dtype;              /* as the checkpoint has it: F32, F16, BF16 (or F64); U32: quantized */
     bool is_mapped;                /* data is a part of a mapped file: tern__file_forget may follow when it has been copied */
+    tern_quantized quantized;      /* of a rank of 2; a device that does not take such weights never sees one */
 } tern_weight;
+
+/* The floats of a quantized weight (dequantize.c); out: [shape[0], shape[1]]. */
+void tern__weight_dequantize(float *out, const tern_weight *weight);
 
 /* The shape that the checkpoint has; returns the rank. shape: room for 3. */
 int tern__weight_shape(const tern_weight *weight, int64_t *shape);

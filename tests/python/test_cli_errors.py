@@ -121,6 +121,50 @@ def test_wrong_tensors(scratch):
           "wrong tensors: for people")
 
 
+def test_quantized_tensors(scratch):
+    """A folder that MLX quantized: what does not belong together is named; where tensors begin in the file does not matter."""
+    quantized = TINY.parent / "mlx-affine4-g32"
+    good = safetensors.numpy.load_file(quantized / "model.safetensors")
+    stem = "encoder.layer.1.attention.self.key."
+
+    def folder_with(data):
+        folder = BadFolders(scratch / "quantized").copy()
+        shutil.copy(quantized / "config.json", folder)
+        (folder / "model.safetensors").write_bytes(data)
+        return folder
+
+    def check_refused(what, ending, change, needed=stem + "weight"):
+        tensors = dict(good)
+        changed = change(tensors.pop(stem + ending))
+        if changed is not None:
+            tensors[stem + ending] = np.ascontiguousarray(changed)
+        folder = folder_with(safetensors.numpy.save(tensors))
+        check_fails(f"quantized: {what}", tern("info", folder), needed)
+        shutil.rmtree(folder)
+
+    check_refused("no scales", "scales", lambda a: None)
+    check_refused("no biases", "biases", lambda a: None)
+    check_refused("scales for a row less", "scales", lambda a: a[:-1])
+    check_refused("scales for groups of 64, biases for 32", "scales", lambda a: a[:, :1])
+    check_refused("scales for groups of 13", "scales", lambda a: np.zeros((a.shape[0], 5), np.float32))
+    check_refused("scales without groups", "scales", lambda a: a[:, :0])
+    check_refused("integer scales", "scales", lambda a: a.astype(np.int32))
+    check_refused("biases of another dtype", "biases", lambda a: a.astype(np.float16))
+    check_refused("one axis too many", "scales", lambda a: a[None])
+    check_refused("a column less", "weight", lambda a: a[:, :-1])
+    check_refused("of 16 bits", "weight", lambda a: np.tile(a, (1, 4)))
+    check_refused("scales beside floats", "weight", lambda a: np.zeros((64, 64), np.float32), needed=stem + "scales")
+    check_refused("signed words", "weight", lambda a: a.view(np.int32))
+
+    data = (quantized / "model.safetensors").read_bytes()
+    header, rest = split_safetensors(data)
+    for n_spaces in (1, 2, 3):
+        folder = folder_with(join_safetensors(json.dumps(header).encode() + b" " * n_spaces, rest))
+        out = [forward(scratch, f, {"input_ids": np.array([[2, 9, 30, 3]])})["last_hidden_state"] for f in (folder, quantized)]
+        check(np.array_equal(*out), f"quantized: data {n_spaces} bytes further on")
+        shutil.rmtree(folder)
+
+
 def test_bad_config(scratch):
     bad = BadFolders(scratch)
     config = json.loads((TINY / "config.json").read_text())

@@ -19,10 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIBRARY = os.environ.get("TERN_LIBRARY", str(ROOT / "build" / "release" / "src" / "libtern.so"))
-DTYPES = ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"]  # in the order of tern_dtype
+DTYPES = ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL", "U32"]  # in the order of tern_dtype
 NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
-         "U8": np.uint8, "BOOL": np.bool_}
-BYTES = [8, 4, 2, 2, 8, 4, 2, 1, 1, 1]
+         "U8": np.uint8, "BOOL": np.bool_, "U32": np.uint32}
+BYTES = [8, 4, 2, 2, 8, 4, 2, 1, 1, 1, 4]
 N_DAMAGED = 20000
 
 counts = {"passed": 0, "failed": 0}

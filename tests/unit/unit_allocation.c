@@ -163,20 +163,22 @@ static tern_status run_static(tern_error *err) {
     return status;
 }
 
-/* An architecture whose tables the device folds. */
-static tern_status run_deberta(tern_error *err) {
+static tern_status run_golden(const char *path, tern_error *err) {
     static const int64_t ids[] = {3, 1, 4};
-    static float rows[3 * 24];
+    static float rows[3 * 64];
     tern_model_options options = tern_model_options_default();
     options.threads = 1;
     tern_model *model;
-    TERN_TRY(tern_model_load(&model, TERN_TEST_DATA "/golden/tiny/deberta-v2-1", &options, err));
+    TERN_TRY(tern_model_load(&model, path, &options, err));
     const tern_forward_inputs inputs = {.batch = 1, .tokens = 3, .input_ids = ids};
     const tern_forward_output output = {"last_hidden_state", rows};
     const tern_status status = tern_model_forward(model, &inputs, &output, 1, err);
     tern_model_free(model);
     return status;
 }
+/* An architecture whose tables the device folds; weights that become float32. */
+static tern_status run_deberta(tern_error *err) { return run_golden(TERN_TEST_DATA "/golden/tiny/deberta-v2-1", err); }
+static tern_status run_quantized(tern_error *err) { return run_golden(TERN_TEST_DATA "/golden/tiny/mlx-mxfp4", err); }
 
 /* A model of the golden pipelines; NULL and why when it cannot be loaded. */
 static tern_model *load_pipeline(const char *name, tern_error *err) {
@@ -321,6 +323,7 @@ static const scenario scenarios[] = {
     {"model: load, forward, embed, dump, profile with 1 thread", run_model_alone},
     {"model: load, forward, embed, dump, profile with 2 threads", run_model_threaded},
     {"model: load and forward with folded tables", run_deberta},
+    {"model: load and forward of a folder that MLX quantized", run_quantized},
     {"embed: sparse vectors and vectors of tokens", run_sparse},
     {"embed: static embeddings", run_static},
     {"tasks: zero-shot, classification", run_zero_shot},

@@ -59,7 +59,7 @@ static void test_names(void **state) {
     assert_string_equal(tern_status_name(TERN_E_CANCELLED), "TERN_E_CANCELLED");
     assert_string_equal(tern_status_name((tern_status)99), "unknown status");
     assert_string_equal(tern_dtype_name(TERN_DTYPE_BF16), "BF16");
-    assert_null(tern_dtype_name((tern_dtype)(TERN_DTYPE_BOOL + 1)));
+    assert_null(tern_dtype_name((tern_dtype)(TERN_DTYPE_U32 + 1)));
     assert_null(tern_dtype_name((tern_dtype)-1));
     assert_int_equal(tern_dtype_bytes(TERN_DTYPE_I64), 8);
     assert_int_equal(tern_dtype_bytes((tern_dtype)99), 0);

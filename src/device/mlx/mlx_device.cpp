@@ -263,8 +263,8 @@ tern_status check_node(const device *d, const tern_program *program, const tern_
         if (node->weights[w] == TERN_NO_WEIGHT) continue;
         const tern_weight *weight = &program->weights[node->weights[w]];
         if (weight->data == nullptr) return TERN_FAIL(err, TERN_E_WEIGHTS, "mlx: the weight %s is not bound", weight->name);
-        if (weight->dtype != TERN_DTYPE_F64 && weight->dtype != TERN_DTYPE_F32 && weight->dtype != TERN_DTYPE_F16 &&
-            weight->dtype != TERN_DTYPE_BF16)
+        if (weight->quantized.scales == nullptr && weight->dtype != TERN_DTYPE_F64 && weight->dtype != TERN_DTYPE_F32 &&
+            weight->dtype != TERN_DTYPE_F16 && weight->dtype != TERN_DTYPE_BF16)
             return TERN_FAIL(err, TERN_E_DTYPE, "mlx: the weight %s is %s", weight->name, tern_dtype_name(weight->dtype));
     }
     const bool is_of_sequences = node->op == TERN_OP_POOL || node->op == TERN_OP_TAKE || node->op == TERN_OP_UNFOLD ||
@@ -361,6 +361,7 @@ tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t
 
 const tern_device_record record = {
     .name = "mlx",
+    .takes_quantized = true,
     .probe = probe,
     .open = open,
     .close = close,

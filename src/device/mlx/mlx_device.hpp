@@ -28,16 +28,18 @@ struct device {
     std::optional<mx::Stream> stream; /* that computes; none: the default one of the calling thread */
 };
 
+/* How a weight is held. */
+struct quantization {
+    std::string mode; /* MLX's: "affine", "mxfp4"; empty: not quantized */
+    int bits, group_size;
+    bool operator==(const quantization &) const = default;
+};
+
 /* A linear's or an embedding's weight: as rows [out, in] of the dtype that computes, or quantized by MLX. */
 struct weight {
     mx::array rows;
     std::optional<mx::array> scales, biases; /* with scales `rows` is packed */
-};
-
-/* How linears' weights are held. */
-struct quantization {
-    std::string mode; /* MLX's: "affine", "mxfp4"; empty: not quantized */
-    int bits, group_size;
+    quantization quantized = {};
 };
 
 /* What a node computes from weights and positions alone. */
@@ -47,7 +49,7 @@ struct tables {
     std::optional<mx::array> keys, queries;  /* disentangled: [n_rows, width] */
     std::vector<int32_t> rows;               /* disentangled: by_distance on the host */
     int32_t reach = 0;
-    std::optional<weight> joined, joined_bias; /* linears of one input: their weights below each other */
+    std::optional<weight> joined, joined_bias; /* linears of one input, held alike: their weights below each other */
 };
 
 /* One array from others: what mx::compile makes one kernel of. */
@@ -57,7 +59,7 @@ struct compiled {
     const device *owner;
     const tern_program *program;
     mx::Dtype dtype;
-    quantization quantized;
+    quantization quantized;                                 /* what linears' weights become */
     std::vector<std::optional<weight>> weights;             /* [n_weights] */
     std::vector<std::shared_ptr<const tables>> by_node;     /* [n_nodes] */
     std::map<tern_op, fused_op> activations;                /* those that are one kernel; others are one of each of their ops */
@@ -87,7 +89,7 @@ void fuse_activations(compiled &c);
 void lay_out_weights(compiled &c, mx::Stream s);
 
 /* x [.., in] times transpose(w) [in, out], plus bias. */
-mx::array linear(const compiled &c, const mx::array &x, const weight &w, const weight *bias, mx::Stream s);
+mx::array linear(const mx::array &x, const weight &w, const weight *bias, mx::Stream s);
 
 } // namespace tern_mlx
 

@@ -206,6 +206,7 @@ class graph {
     array integers(tern_input input) const;
     array embedding(const tern_node &node) const;
     array layer_norm(const tern_node &node) const;
+    array linears(const tern_node &node, const tables &t) const;
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
@@ -237,14 +238,23 @@ array graph::embedding(const tern_node &node) const {
     const array &ids = value(node.inputs[0]);
     if (!w.scales) return mx::take(w.rows, ids, 0, s);
     const std::optional<array> biases = w.biases ? std::optional(mx::take(*w.biases, ids, 0, s)) : std::nullopt;
-    return mx::dequantize(mx::take(w.rows, ids, 0, s), mx::take(*w.scales, ids, 0, s), biases, c.quantized.group_size, c.quantized.bits,
-                          c.quantized.mode, std::nullopt, c.dtype, s);
+    return mx::dequantize(mx::take(w.rows, ids, 0, s), mx::take(*w.scales, ids, 0, s), biases, w.quantized.group_size, w.quantized.bits,
+                          w.quantized.mode, std::nullopt, c.dtype, s);
 }
 
 array graph::layer_norm(const tern_node &node) const {
     const weight *bias = weight_or_none(node, 1);
     return mx::fast::layer_norm(value(node.inputs[0]), weight_of(node, 0).rows, bias ? std::optional(bias->rows) : std::nullopt, node.eps,
                                 s);
+}
+
+/* Of one input, beside each other. */
+array graph::linears(const tern_node &node, const tables &t) const {
+    const array &x = value(node.inputs[0]);
+    if (t.joined) return linear(x, *t.joined, t.joined_bias ? &*t.joined_bias : nullptr, s);
+    std::vector<array> parts;
+    for (int32_t p = 0; p < node.n_weights; p += 2) parts.push_back(linear(x, weight_of(node, p), weight_or_none(node, p + 1), s));
+    return mx::concatenate(parts, 1, s);
 }
 
 array graph::rope(const tern_node &node, const tables &t) {
@@ -473,9 +483,9 @@ array graph::compute(const tern_node &node, const tables *t) {
     case TERN_OP_LAYER_NORM:
         return layer_norm(node);
     case TERN_OP_LINEAR:
-        return linear(c, value(node.inputs[0]), weight_of(node, 0), weight_or_none(node, 1), s);
+        return linear(value(node.inputs[0]), weight_of(node, 0), weight_or_none(node, 1), s);
     case TERN_OP_LINEAR_CONCAT:
-        return linear(c, value(node.inputs[0]), *t->joined, t->joined_bias ? &*t->joined_bias : nullptr, s);
+        return linears(node, *t);
     case TERN_OP_SLICE: {
         const array &x = value(node.inputs[0]);
         return mx::slice(x, {0, node.slice.start}, {x.shape(0), node.slice.start + width(node.output)}, s);

@@ -1,7 +1,7 @@
 /* mlx_weights.cpp - a program's weights as MLX arrays, and what is computed from weights alone.
  *
  * Where MLX takes host memory as its own (unified memory), a weight of the dtype that computes is the mapped checkpoint's pages, without
- * a copy; others are converted. Quantized weights are MLX's, made here (mlx.core.quantize).
+ * a copy; others are converted. Quantized weights are those of a folder that MLX quantized, or made here (mlx.core.quantize).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
@@ -22,39 +22,61 @@ using mx::array;
 
 namespace {
 
-mx::Shape shape_of(const tern_weight &w) {
-    if (w.rank == 1) return {(int32_t)w.shape[0]};
-    return {(int32_t)w.shape[0], (int32_t)w.shape[1]};
-}
+/* Elements where the model has them. */
+struct elements {
+    const void *data;
+    tern_dtype dtype;
+    mx::Shape shape; /* of one or two axes */
 
-size_t elements_of(const tern_weight &w) { return (size_t)w.shape[0] * (w.rank == 2 ? (size_t)w.shape[1] : 1); }
+    size_t count() const { return (size_t)shape[0] * (shape.size() == 2 ? (size_t)shape[1] : 1); }
+};
+
+elements elements_of(const tern_weight &w) {
+    if (w.rank == 1) return {w.data, w.dtype, {(int32_t)w.shape[0]}};
+    return {w.data, w.dtype, {(int32_t)w.shape[0], (int32_t)w.shape[1]}};
+}
 
 mx::Dtype dtype_of(tern_dtype dtype) {
-    return dtype == TERN_DTYPE_F16 ? mx::float16 : dtype == TERN_DTYPE_BF16 ? mx::bfloat16 : mx::float32;
-}
-
-/* The pages that hold `w`, seen as its elements; the mapping outlives the array. */
-array wrap_pages(const tern_weight &w, mx::Stream s) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = tern_dtype_bytes(w.dtype), start = (size_t)w.data / page * page;
-    const size_t end = tern__align_up((size_t)w.data + elements_of(w) * bytes, page);
-    const array pages((void *)start, {(int32_t)((end - start) / bytes)}, dtype_of(w.dtype), [](void *) {});
-    mx::Strides strides = {1};
-    if (w.rank == 2) strides = {w.shape[1], 1};
-    return mx::as_strided(pages, shape_of(w), strides, ((size_t)w.data - start) / bytes, s);
-}
-
-array copy(const tern_weight &w) {
-    switch (w.dtype) {
-    case TERN_DTYPE_F32:
-        return array((const float *)w.data, shape_of(w), mx::float32);
+    switch (dtype) {
     case TERN_DTYPE_F16:
-        return array((const mx::float16_t *)w.data, shape_of(w), mx::float16);
+        return mx::float16;
     case TERN_DTYPE_BF16:
-        return array((const mx::bfloat16_t *)w.data, shape_of(w), mx::bfloat16);
+        return mx::bfloat16;
+    case TERN_DTYPE_U32:
+        return mx::uint32;
+    case TERN_DTYPE_U8:
+        return mx::uint8;
+    default:
+        return mx::float32;
+    }
+}
+
+/* The pages that hold `e`, seen as its elements; the mapping outlives the array. */
+array wrap_pages(const elements &e, mx::Stream s) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = tern_dtype_bytes(e.dtype), start = (size_t)e.data / page * page;
+    const size_t end = tern__align_up((size_t)e.data + e.count() * bytes, page);
+    const array pages((void *)start, {(int32_t)((end - start) / bytes)}, dtype_of(e.dtype), [](void *) {});
+    mx::Strides strides = {1};
+    if (e.shape.size() == 2) strides = {e.shape[1], 1};
+    return mx::as_strided(pages, e.shape, strides, ((size_t)e.data - start) / bytes, s);
+}
+
+array copy(const elements &e) {
+    switch (e.dtype) {
+    case TERN_DTYPE_F32:
+        return array((const float *)e.data, e.shape, mx::float32);
+    case TERN_DTYPE_F16:
+        return array((const mx::float16_t *)e.data, e.shape, mx::float16);
+    case TERN_DTYPE_BF16:
+        return array((const mx::bfloat16_t *)e.data, e.shape, mx::bfloat16);
+    case TERN_DTYPE_U32:
+        return array((const uint32_t *)e.data, e.shape, mx::uint32);
+    case TERN_DTYPE_U8:
+        return array((const uint8_t *)e.data, e.shape, mx::uint8);
     default: {
-        std::vector<float> narrow(elements_of(w));
-        tern__elements_to_f32(narrow.data(), w.data, w.dtype, 0, narrow.size());
-        return array(narrow.data(), shape_of(w), mx::float32);
+        std::vector<float> narrow(e.count());
+        tern__elements_to_f32(narrow.data(), e.data, e.dtype, 0, narrow.size());
+        return array(narrow.data(), e.shape, mx::float32);
     }
     }
 }
@@ -62,6 +84,27 @@ array copy(const tern_weight &w) {
 array evaluated(array a) {
     a.eval();
     return a;
+}
+
+bool can_wrap(const compiled &c, const elements &e) { return c.owner->can_wrap && e.dtype != TERN_DTYPE_F64; }
+
+array array_of(const compiled &c, const elements &e, mx::Stream s) { return can_wrap(c, e) ? wrap_pages(e, s) : copy(e); }
+
+/* As `dtype`, evaluated. */
+array kept(compiled &c, const elements &e, mx::Dtype dtype, mx::Stream s) {
+    const array a = evaluated(mx::astype(array_of(c, e, s), dtype, s));
+    if (!can_wrap(c, e) || dtype_of(e.dtype) != dtype) c.packed_bytes += a.nbytes();
+    return a;
+}
+
+/* A folder's own quantized weight. */
+weight quantized_weight(compiled &c, const tern_weight &w, mx::Stream s) {
+    const tern_quantized &q = w.quantized;
+    const int32_t rows = (int32_t)w.shape[0], in = (int32_t)w.shape[1], n_groups = in / q.group_size;
+    const array packed = kept(c, {w.data, TERN_DTYPE_U32, {rows, in / 32 * q.bits}}, mx::uint32, s);
+    const elements scales = {q.scales, q.dtype, {rows, n_groups}}, biases = {q.biases, q.dtype, {rows, n_groups}};
+    if (q.biases == nullptr) return {packed, kept(c, scales, mx::uint8, s), std::nullopt, {"mxfp4", q.bits, q.group_size}};
+    return {packed, kept(c, scales, c.dtype, s), kept(c, biases, c.dtype, s), {"affine", q.bits, q.group_size}};
 }
 
 /* A linear's weight is quantized where its rows are whole groups. */
@@ -80,21 +123,19 @@ bool is_to_quantize(const compiled &c, int32_t index) {
     return is_linear;
 }
 
-void lay_out(compiled &c, int32_t index, mx::Stream s) {
+weight quantize(compiled &c, const array &rows, mx::Stream s) {
+    const quantization &how = c.quantized;
+    std::vector<array> parts = mx::quantize(rows, how.group_size, how.bits, how.mode, std::nullopt, s);
+    mx::eval(parts);
+    for (const array &part : parts) c.packed_bytes += part.nbytes();
+    return {parts[0], parts[1], parts.size() > 2 ? std::optional(parts[2]) : std::nullopt, how};
+}
+
+weight lay_out(compiled &c, int32_t index, mx::Stream s) {
     const tern_weight &w = c.program->weights[index];
-    const bool is_wrapped = c.owner->can_wrap && w.dtype != TERN_DTYPE_F64;
-    const array mapped = is_wrapped ? wrap_pages(w, s) : copy(w);
-    if (is_to_quantize(c, index)) {
-        std::vector<array> parts =
-            mx::quantize(mx::astype(mapped, c.dtype, s), c.quantized.group_size, c.quantized.bits, c.quantized.mode, std::nullopt, s);
-        mx::eval(parts);
-        for (const array &part : parts) c.packed_bytes += part.nbytes();
-        c.weights[(size_t)index] = weight{parts[0], parts[1], parts.size() > 2 ? std::optional(parts[2]) : std::nullopt};
-        return;
-    }
-    const array rows = evaluated(mx::astype(mapped, c.dtype, s));
-    if (!is_wrapped || dtype_of(w.dtype) != c.dtype) c.packed_bytes += rows.nbytes();
-    c.weights[(size_t)index] = weight{rows, std::nullopt, std::nullopt};
+    if (w.quantized.scales != nullptr) return quantized_weight(c, w, s);
+    if (is_to_quantize(c, index)) return quantize(c, mx::astype(array_of(c, elements_of(w), s), c.dtype, s), s);
+    return {kept(c, elements_of(w), c.dtype, s), std::nullopt, std::nullopt};
 }
 
 /* ---- Tables ---- */
@@ -147,8 +188,8 @@ void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream
     const auto given = [&](int w) { return node.weights[w] != TERN_NO_WEIGHT ? &*c.weights[(size_t)node.weights[w]] : nullptr; };
     array rows = given(0)->rows;
     if (given(1) != nullptr) rows = mx::fast::layer_norm(rows, given(1)->rows, given(2)->rows, node.attention.eps, s);
-    if (given(3) != nullptr) t.keys = evaluated(linear(c, rows, *given(3), given(4), s));
-    if (given(5) != nullptr) t.queries = evaluated(linear(c, rows, *given(5), given(6), s));
+    if (given(3) != nullptr) t.keys = evaluated(linear(rows, *given(3), given(4), s));
+    if (given(5) != nullptr) t.queries = evaluated(linear(rows, *given(5), given(6), s));
     c.packed_bytes += (t.keys ? t.keys->nbytes() : 0) + (t.queries ? t.queries->nbytes() : 0);
     t.reach = 4 * node.attention.max_distance;
     for (int32_t distance = -t.reach; distance <= t.reach; distance++)
@@ -156,13 +197,15 @@ void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream
     t.by_distance = array(t.rows.begin(), {(int32_t)t.rows.size()}, mx::int32);
 }
 
-/* Weights of a LINEAR_CONCAT below each other, */
+/* Weights of a LINEAR_CONCAT below each other; where a folder holds them in different ways they stay apart. */
 void join(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
+    const quantization &how = c.weights[(size_t)node.weights[0]]->quantized;
     std::vector<array> rows, scales, biases, shifts;
     bool has_shift = false;
     for (int32_t p = 0; p < node.n_weights; p += 2) {
         const weight &part = *c.weights[(size_t)node.weights[p]];
         const bool is_shifted = node.weights[p + 1] != TERN_NO_WEIGHT;
+        if (!(part.quantized == how)) return;
         rows.push_back(part.rows);
         if (part.scales) scales.push_back(*part.scales);
         if (part.biases) biases.push_back(*part.biases);
@@ -171,7 +214,7 @@ void join(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
     }
     const auto below = [&](const std::vector<array> &parts) { return evaluated(mx::concatenate(parts, 0, s)); };
     t.joined = weight{below(rows), scales.empty() ? std::nullopt : std::optional(below(scales)),
-                      biases.empty() ? std::nullopt : std::optional(below(biases))};
+                      biases.empty() ? std::nullopt : std::optional(below(biases)), how};
     if (has_shift) t.joined_bias = weight{below(shifts), std::nullopt, std::nullopt};
 }
 
@@ -191,7 +234,8 @@ std::shared_ptr<const tables> tables_of(compiled &c, int32_t n, mx::Stream s) {
 /* Weights that node n has joined and no other node reads. */
 void drop_joined(compiled &c, int32_t n) {
     const tern_node &node = c.program->nodes[n];
-    for (int32_t w = 0; w < node.n_weights && node.op == TERN_OP_LINEAR_CONCAT; w++) {
+    const bool has_joined = c.by_node[(size_t)n] != nullptr && c.by_node[(size_t)n]->joined;
+    for (int32_t w = 0; w < node.n_weights && has_joined; w++) {
         if (node.weights[w] == TERN_NO_WEIGHT) continue;
         int32_t n_readers = 0;
         for (int32_t m = 0; m < c.program->n_nodes; m++)
@@ -203,10 +247,10 @@ void drop_joined(compiled &c, int32_t n) {
 
 } // namespace
 
-array linear(const compiled &c, const array &x, const weight &w, const weight *bias, mx::Stream s) {
+array linear(const array &x, const weight &w, const weight *bias, mx::Stream s) {
     if (w.scales) {
         const array y =
-            mx::quantized_matmul(x, w.rows, *w.scales, w.biases, true, c.quantized.group_size, c.quantized.bits, c.quantized.mode, s);
+            mx::quantized_matmul(x, w.rows, *w.scales, w.biases, true, w.quantized.group_size, w.quantized.bits, w.quantized.mode, s);
         return bias != nullptr ? mx::add(y, bias->rows, s) : y;
     }
     const array turned = mx::transpose(w.rows, s);
@@ -214,8 +258,7 @@ array linear(const compiled &c, const array &x, const weight &w, const weight *b
 }
 
 void lay_out_weights(compiled &c, mx::Stream s) {
-    c.weights.resize((size_t)c.program->n_weights);
-    for (int32_t w = 0; w < c.program->n_weights; w++) lay_out(c, w, s);
+    for (int32_t w = 0; w < c.program->n_weights; w++) c.weights.push_back(lay_out(c, w, s));
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         c.by_node.push_back(tables_of(c, n, s));
         drop_joined(c, n);
