@@ -25,20 +25,6 @@ void tern__rows_free(tern_rows_builder *rows) {
     *rows = (tern_rows_builder){0};
 }
 
-void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id, int32_t column) {
-    const int64_t row = rows->batch.n_tokens++;
-    rows->rows[TERN_INPUT_IDS][row] = id;
-    rows->rows[TERN_INPUT_TOKEN_TYPE_IDS][row] = token_type_id;
-    rows->rows[TERN_INPUT_POSITION_IDS][row] = position_id;
-    rows->rows[TERN_INPUT_COLUMNS][row] = column;
-}
-
-int32_t tern__position_id(const tern_arch_facts *facts, int64_t id, int64_t column, int64_t *n_counted) {
-    if (facts->positions == TERN_POSITIONS_FROM_ZERO) return (int32_t)column;
-    if (id == facts->pad_token_id) return (int32_t)id;
-    return (int32_t)(facts->pad_token_id + ++*n_counted);
-}
-
 void tern__rows_end_sequence(tern_rows_builder *rows) { rows->row_start[++rows->batch.n_sequences] = rows->batch.n_tokens; }
 
 void tern__rows_clear(tern_rows_builder *rows) {

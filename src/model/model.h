@@ -184,10 +184,21 @@ typedef struct tern_rows_builder {
 
 tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_t max_tokens, tern_error *err);
 void tern__rows_free(tern_rows_builder *rows);
-/* Add one row to the current sequence; end the current sequence, which must have a row. */
-void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id, int32_t column);
+/* Add one row to the current sequence; end the current sequence, which must have a row. Inline: a batch may have many thousands of tokens, and
+ * a GPU waits for them. */
+static inline void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id, int32_t column) {
+    const int64_t row = rows->batch.n_tokens++;
+    rows->rows[TERN_INPUT_IDS][row] = id;
+    rows->rows[TERN_INPUT_TOKEN_TYPE_IDS][row] = token_type_id;
+    rows->rows[TERN_INPUT_POSITION_IDS][row] = position_id;
+    rows->rows[TERN_INPUT_COLUMNS][row] = column;
+}
 /* position_id of the token at `column` of a row; to be asked of every token of the row in turn, masked ones too. *n_counted is 0 before. */
-int32_t tern__position_id(const tern_arch_facts *facts, int64_t id, int64_t column, int64_t *n_counted);
+static inline int32_t tern__position_id(const tern_arch_facts *facts, int64_t id, int64_t column, int64_t *n_counted) {
+    if (facts->positions == TERN_POSITIONS_FROM_ZERO) return (int32_t)column;
+    if (id == facts->pad_token_id) return (int32_t)id;
+    return (int32_t)(facts->pad_token_id + ++*n_counted);
+}
 void tern__rows_end_sequence(tern_rows_builder *rows);
 /* Start again, keeping the memory. */
 void tern__rows_clear(tern_rows_builder *rows);

@@ -95,6 +95,9 @@ cudaError_t tern__cuda_attention(cudaStream_t stream, const tern_cuda_attention 
 #define TERN_CUDA_TILE_MMA 64
 bool tern__cuda_attention_mma_takes(tern_cuda_type type, bool is_tf32, int32_t head_dim, int capability);
 cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attention *attention);
+/* The same by Hopper's instructions of a warpgroup, where this build has them. */
+bool tern__cuda_attention_wgmma_takes(tern_cuda_type type, int32_t head_dim, int capability);
+cudaError_t tern__cuda_attention_wgmma(cudaStream_t stream, const tern_cuda_attention *attention);
 
 /* y = activation(x transpose(weight) + bias) + residual */
 typedef struct tern_cuda_product {

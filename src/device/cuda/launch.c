@@ -122,7 +122,10 @@ static cudaError_t launch_attention(const tern_cuda_launch *l, int32_t n) {
                                            .table_keys = step->table_keys,
                                            .table_queries = step->table_queries,
                                            .table_row = step->table_row};
-    return step->is_mma ? tern__cuda_attention_mma(c->device->stream, &attention) : tern__cuda_attention(c->device->stream, &attention);
+    if (!step->is_mma) return tern__cuda_attention(c->device->stream, &attention);
+    return tern__cuda_attention_wgmma_takes(c->type, node->attention.head_dim, c->device->capability)
+               ? tern__cuda_attention_wgmma(c->device->stream, &attention)
+               : tern__cuda_attention_mma(c->device->stream, &attention);
 }
 
 static cudaError_t launch_norm(const tern_cuda_launch *l, int32_t n) {

@@ -27,7 +27,7 @@ struct tern_cuda_graph {
 
 /* Steps of an eighth or less, so that few graphs serve all batches and few rows are computed in vain. */
 static int64_t round_tokens(int64_t n) {
-    const int64_t step = n <= 64 ? 8 : n <= 256 ? 16 : n <= 1024 ? 64 : n <= 4096 ? 128 : 256;
+    const int64_t step = n <= 64 ? 8 : n <= 256 ? 16 : n <= 1024 ? 64 : 128;
     return (n + step - 1) / step * step;
 }
 

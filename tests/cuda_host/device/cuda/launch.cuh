@@ -37,6 +37,11 @@ static inline float __shfl_xor_sync(unsigned, float x, int mask) {
     const unsigned lane = (threadIdx.y * blockDim.x + threadIdx.x) % 32;
     return *(const float *)(host_exchange(&x, sizeof x) + (lane ^ (unsigned)mask) * HOST_EXCHANGE_BYTES);
 }
+static inline void __syncwarp() {
+    const char nothing = 0;
+    host_exchange(&nothing, sizeof nothing);
+}
+static inline size_t __cvta_generic_to_shared(const void *address) { return (size_t)address; }
 static inline uint32_t __float_as_uint(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
