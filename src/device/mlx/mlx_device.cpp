@@ -2,7 +2,7 @@
  * built for it; mlx:cpu is MLX's own CPU backend. A computation is on one unit alone, never on the other in its place.
  *
  * MLX throws; no exception leaves this library. Its C++ ABI changes with every release, so a library of another version than the headers'
- * is refused. Weights are mlx_weights.cpp's, a run's arrays mlx_graph.cpp's.
+ * is refused. Weights are mlx_weights.cpp's; a run is laid out by mlx_rows.cpp, built by mlx_graph.cpp and compiled by mlx_compile.cpp.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
@@ -167,7 +167,8 @@ tern_status open_unit(void **out, const tern_device_options *options, tern_error
         return TERN_FAIL(err, TERN_E_DEVICE, "mlx:%s: MLX %s has no GPU here; mlx:cpu is its CPU", unit_name.c_str(), compiled_version);
     mx::set_cache_limit(unit == mx::Device::gpu ? CACHE_BYTES_GPU : CACHE_BYTES_CPU);
     if (unit == mx::Device::gpu) keep_float32();
-    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), take_stream(unit)};
+    const std::optional<mx::Stream> stream = take_stream(unit);
+    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), stream, first_compiled_run(unit, stream)};
     return TERN_OK;
 }
 
@@ -203,8 +204,7 @@ double score_bytes(const compiled &c, const std::vector<group> &groups) {
         const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
         if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
         for (const group &g : groups)
-            most =
-                std::max(most, (is_disentangled ? 4.0 : 2.0) * (double)g.sequences.size() * node.attention.n_heads * g.length * g.length);
+            most = std::max(most, (is_disentangled ? 4.0 : 2.0) * g.n * node.attention.n_heads * g.length * g.length);
     }
     return most * (double)mx::size_of(c.dtype);
 }
@@ -212,11 +212,13 @@ double score_bytes(const compiled &c, const std::vector<group> &groups) {
 #define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
 
 /* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
-double workspace_of(const compiled &c, const tern_batch &batch) {
-    const std::vector<group> groups = choose_groups(c, batch);
-    int64_t n_rows = 0;
-    for (const group &g : groups) n_rows += (int64_t)g.sequences.size() * g.length;
-    const tern_rows rows = {.rows = {n_rows, batch.n_sequences, batch.n_picks}, .pairs = 0};
+double workspace_of(const compiled &c, const std::vector<group> &groups, int64_t n_picks) {
+    int64_t n_rows = 0, n_sequences = 0;
+    for (const group &g : groups) {
+        n_rows += (int64_t)g.n * g.length;
+        n_sequences += g.n;
+    }
+    const tern_rows rows = {.rows = {n_rows, n_sequences, n_picks}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
     return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, groups);
@@ -326,19 +328,34 @@ void release(void *program) { delete static_cast<compiled *>(program); }
 
 /* ---- Running ---- */
 
-tern_status run_batch(const compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
-    TERN_TRY(check_memory(*c.owner, workspace_of(c, *batch), "a batch of this size and its attention", err));
-    const mx::Stream stream = stream_of(*c.owner);
-    std::vector<mx::array> results = build_graph(c, *batch, outputs, n_outputs, stream);
+/* An output's rows are those of the run; where they are tokens, the batch's are among them, a sequence's one after the other. */
+void copy_rows(float *to, const float *from, const rows_of_run &rows, const tern_batch &batch, const tern_value_info &info) {
+    const size_t width = (size_t)info.width;
+    if (info.space != TERN_SPACE_TOKENS) {
+        const int64_t n = info.space == TERN_SPACE_SEQUENCES ? batch.n_sequences : batch.n_picks;
+        std::memcpy(to, from, (size_t)n * width * sizeof(float));
+        return;
+    }
+    for (int64_t s = 0; s < batch.n_sequences; s++) {
+        const size_t first = (size_t)batch.row_start[s], n = (size_t)batch.row_start[s + 1] - first;
+        std::memcpy(to + first * width, from + (size_t)rows.places[first] * width, n * width * sizeof(float));
+    }
+}
+
+tern_status run_batch(compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
+    std::vector<group> groups = choose_groups(c, *batch);
+    const double workspace = workspace_of(c, groups, picks_of_run(c, *batch));
+    TERN_TRY(check_memory(*c.owner, workspace, "a batch of this size and its attention", err));
+    std::vector<int32_t> wanted;
+    for (size_t i = 0; i < n_outputs; i++) wanted.push_back(outputs[i].output);
+    const rows_of_run rows = lay_out_rows(c, *batch, std::move(groups), wanted);
+    std::vector<mx::array> results = outputs_of_run(c, rows, *batch, stream_of(*c.owner));
     for (const mx::array &result : results)
         if (!result.has_primitive() || result.primitive().device() != c.owner->unit)
             return TERN_FAIL(err, TERN_E_DEVICE, "%s: an output is computed elsewhere", c.owner->name.c_str());
     mx::eval(results);
-    const int64_t rows[TERN_N_SPACES] = {batch->n_tokens, batch->n_sequences, batch->n_picks};
-    for (size_t i = 0; i < n_outputs; i++) {
-        const tern_value_info *info = tern__value(c.program, c.program->outputs[outputs[i].output].value);
-        std::memcpy(outputs[i].data, results[i].data<float>(), (size_t)rows[info->space] * (size_t)info->width * sizeof(float));
-    }
+    for (size_t i = 0; i < n_outputs; i++)
+        copy_rows(outputs[i].data, results[i].data<float>(), rows, *batch, *tern__value(c.program, c.program->outputs[wanted[i]].value));
     return TERN_OK;
 }
 
@@ -351,7 +368,8 @@ size_t packed_bytes(const void *program) { return static_cast<const compiled *>(
 tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t *bytes, tern_error *err) {
     *bytes = 0;
     return guarded(err, [&] {
-        const double workspace = workspace_of(*static_cast<const compiled *>(program), *batch);
+        const compiled &c = *static_cast<const compiled *>(program);
+        const double workspace = workspace_of(c, choose_groups(c, *batch), picks_of_run(c, *batch));
         if (workspace > 1e18)
             return TERN_FAIL(err, TERN_E_MEMORY, "mlx: %lld tokens take more than any memory", (long long)batch->n_tokens);
         *bytes = (size_t)workspace;
@@ -362,6 +380,7 @@ tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t
 const tern_device_record record = {
     .name = "mlx",
     .takes_quantized = true,
+    .max_concurrent_runs = 1,
     .probe = probe,
     .open = open,
     .close = close,

@@ -1,9 +1,14 @@
 /* mlx_device.hpp - what the files of the MLX device share: the opened device, a compiled program, one run.
+ *
+ * A run is laid out (mlx_rows.cpp): its form says which arrays it computes, its arrays hold what the batch puts into them. The graph
+ * (mlx_graph.cpp) is built of the form, the program and those arrays, and of nothing else of the batch; so MLX can compile it once for
+ * all runs of a form (mlx_compile.cpp).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_MLX_MLX_DEVICE_HPP
 #define TERN_DEVICE_MLX_MLX_DEVICE_HPP
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +31,7 @@ struct device {
     std::string isa;                  /* MLX's version and what it runs on */
     bool can_wrap;                    /* host memory becomes an array without a copy */
     std::optional<mx::Stream> stream; /* that computes; none: the default one of the calling thread */
+    int32_t compiles_run;             /* the how many-th run of a form is compiled, where MLX compiles functions; 0: none is */
 };
 
 /* How a weight is held. */
@@ -40,6 +46,7 @@ struct weight {
     mx::array rows;
     std::optional<mx::array> scales, biases; /* with scales `rows` is packed */
     quantization quantized = {};
+    std::optional<mx::array> turned = {}; /* [in, out]: the same memory, as linears take it; where `rows` is not packed */
 };
 
 /* What a node computes from weights and positions alone. */
@@ -52,8 +59,79 @@ struct tables {
     std::optional<weight> joined, joined_bias; /* linears of one input, held alike: their weights below each other */
 };
 
-/* One array from others: what mx::compile makes one kernel of. */
-using fused_op = std::function<std::vector<mx::array>(const std::vector<mx::array> &)>;
+/* What MLX compiles. */
+using array_function = std::function<std::vector<mx::array>(const std::vector<mx::array> &)>;
+
+/* Sequences that attention and pooling take at once, each padded to the length. */
+struct group {
+    std::vector<int32_t> sequences;
+    int32_t n;      /* those, and behind them as many that only fill the group */
+    int32_t length; /* at least that of the longest */
+};
+
+/* A group as the graph sees it. */
+struct block {
+    int32_t n, length;
+    int32_t first;    /* rows first ... first + n * length - 1 are the group's, in order */
+    int32_t span;     /* largest distance between two columns */
+    bool is_counting; /* all sequences have the columns 0, 1, 2 ... */
+    bool is_masked;   /* pads are among its rows */
+    bool operator==(const block &) const = default;
+};
+
+/* What decides which arrays a run computes. */
+struct form_of_run {
+    std::vector<block> blocks;
+    std::vector<int32_t> outputs; /* asked for */
+    int32_t n_rows, n_sequences, n_picks;
+    bool has_prompt;           /* pools that skip it leave rows out */
+    bool has_empty, has_short; /* a sequence without rows; one with none behind the prompt */
+    bool is_in_order;          /* sequences of the groups, one group after the other, are in the batch's order */
+    bool operator==(const form_of_run &) const = default;
+};
+
+/* Where a batch's rows are in a run. */
+struct rows_of_run {
+    form_of_run form;
+    std::vector<group> groups;    /* the form's blocks */
+    std::vector<int32_t> sources; /* of each row of the run: a packed row; a pad's is the first of its sequence */
+    std::vector<int32_t> places;  /* of each packed row, and behind them one for a sequence that has none */
+};
+
+/* An array that the graph wants of the batch. */
+struct request {
+    enum {
+        INPUT,           /* int32 [n_rows], of an INPUT node */
+        MASK,            /* bool [n, length], of a block: true: no pad */
+        COLUMNS,         /* int32 [n, 1, length], of a block */
+        POOLED_ROWS,     /* int32 [n_sequences], of a POOL node that takes one row */
+        POOLED_FACTORS,  /* float32 [n_sequences, 1], of such a node: 0 where there is no row */
+        POOL_WEIGHTS,    /* float32 [n, length, 1], of a POOL node and a block: of the rows in the sum */
+        POOL_DIVISORS,   /* float32 [n, 1], of them: what the sum is divided by */
+        SEQUENCE_PLACES, /* int32 [n_sequences]: of the batch's sequences among those of the groups */
+        NEIGHBOURS,      /* int32 [n_rows, kernel_size], of an UNFOLD node */
+        PICKS,           /* int32 [n_picks] */
+    } what;
+    const tern_node *node = nullptr;
+    size_t block = 0;
+    bool operator==(const request &) const = default;
+};
+
+/* The arrays that a graph has asked for, and how to make one that it had not yet. */
+struct arrays_of_batch {
+    std::vector<request> requests;
+    std::vector<mx::array> arrays; /* of the requests */
+    std::function<mx::array(const request &)> make;
+};
+
+/* Runs of one form in one thread: MLX keeps what it compiled for the thread that called it. */
+struct compiled_run {
+    form_of_run form;
+    std::shared_ptr<const char> thread; /* stands for it */
+    int32_t n_runs;
+    std::vector<request> requests; /* the function's arguments */
+    array_function function;       /* none: not compiled yet */
+};
 
 struct compiled {
     const device *owner;
@@ -62,27 +140,35 @@ struct compiled {
     quantization quantized;                                 /* what linears' weights become */
     std::vector<std::optional<weight>> weights;             /* [n_weights] */
     std::vector<std::shared_ptr<const tables>> by_node;     /* [n_nodes] */
-    std::map<tern_op, fused_op> activations;                /* those that are one kernel; others are one of each of their ops */
+    std::map<tern_op, array_function> activations;          /* those that are one kernel; others are one of each of their ops */
     size_t packed_bytes;                                    /* of arrays that are not the mapped file */
     std::unique_ptr<tern_plan, void (*)(tern_plan *)> plan; /* of the activations; tells the memory of a run */
     double row_flops = 0, pair_flops = 0;                   /* of linears for a row and of attention for two, for each attention */
-};
-
-/* Sequences that attention and pooling take at once, each padded to the longest. */
-struct group {
-    std::vector<int32_t> sequences;
-    int32_t length; /* of the longest */
-    bool is_padded; /* a shorter one is among them */
+    std::list<compiled_run> runs = {};                      /* the last one first */
 };
 
 /* Groups of least cost: padding against the number of kernels. Lengths ascend from group to group; in each, sequences stay in order. */
 std::vector<group> choose_groups(const compiled &c, const tern_batch &batch);
 
-/* The arrays that compute the outputs asked for, float32 and dense; nothing is evaluated. */
-std::vector<mx::array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs,
-                                   mx::Stream s);
+/* Picks of a run: the batch's, and as many more as make the number one that comes often. */
+int64_t picks_of_run(const compiled &c, const tern_batch &batch);
 
-/* Activations of a program as one kernel each, where MLX can without a compiler of C++: on a GPU. */
+/* groups: the batch's; outputs: asked for, indices of the program's. */
+rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, std::vector<group> groups, const std::vector<int32_t> &outputs);
+
+mx::array array_of_batch(const rows_of_run &rows, const tern_batch &batch, const request &r);
+
+/* The arrays that compute the form's outputs, float32 and dense, a row for each of the run's rows, sequences or picks; nothing is
+ * evaluated. */
+std::vector<mx::array> build_graph(const compiled &c, const form_of_run &form, arrays_of_batch &given, mx::Stream s);
+
+/* The same, for this batch, of a compiled function where there is one or it is time to have one. */
+std::vector<mx::array> outputs_of_run(compiled &c, const rows_of_run &rows, const tern_batch &batch, mx::Stream s);
+
+/* The run of a form from which on MLX compiles it on such a unit, 0: never. */
+int32_t first_compiled_run(const mx::Device &unit, const std::optional<mx::Stream> &stream);
+
+/* Activations of a program as one kernel each in runs that are not compiled, where MLX compiles. */
 void fuse_activations(compiled &c);
 
 /* Weights and tables of a program, evaluated. Throws. */

@@ -1,9 +1,5 @@
-/* mlx_graph.cpp - one run of a program as lazy MLX arrays.
- *
- * Row-wise ops work on rows [rows, width]; attention and pooling see [sequences, length, width]. So sequences are put into groups, each
- * padded to its longest and masked, and the rows of a run are those of its groups one after the other: then every group is a slice and a
- * reshape, and nothing is moved between ops. Groups are chosen so that padding and the number of kernels together cost least; where all
- * lengths are equal, rows are the packed ones. What depends on the batch alone (masks, biases by distance, angles) is made once a run.
+/* mlx_graph.cpp - a run of a program as lazy MLX arrays, of the run's form and the batch's arrays (mlx_rows.cpp). What depends on the batch
+ * alone (masks, biases by distance, angles) is made once a run.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
@@ -11,137 +7,15 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <tuple>
+
+#include <mlx/compile_impl.h>
 
 namespace tern_mlx {
 
 using mx::array;
 
-/* ---- Groups ---- */
-
-/* What the kernels of one attention cost for a group more, in floating-point operations of the others: on a GPU the start of some of them,
- * 15 microseconds at 50 TFLOP/s. */
-#define GROUP_FLOPS_GPU 7e8
-#define GROUP_FLOPS_CPU 6e6
-
-std::vector<group> choose_groups(const compiled &c, const tern_batch &batch) {
-    const double group_flops = c.owner->unit == mx::Device::gpu ? GROUP_FLOPS_GPU : GROUP_FLOPS_CPU;
-    std::map<int32_t, std::vector<int32_t>> by_length;
-    for (int64_t s = 0; s < batch.n_sequences; s++)
-        by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
-    std::vector<int32_t> lengths;
-    std::vector<double> before = {0}; /* sequences shorter than lengths[i] */
-    for (const auto &[length, sequences] : by_length) {
-        lengths.push_back(length);
-        before.push_back(before.back() + (double)sequences.size());
-    }
-    /* least[i]: cost of the i shortest lengths; the last of their groups begins with length first[i] */
-    std::vector<double> least(lengths.size() + 1, std::numeric_limits<double>::infinity());
-    std::vector<size_t> first(lengths.size() + 1, 0);
-    least[0] = 0;
-    for (size_t end = 1; end <= lengths.size(); end++) {
-        const double length = lengths[end - 1], each = length * (c.row_flops + length * c.pair_flops);
-        for (size_t begin = 0; begin < end; begin++) {
-            const double cost = least[begin] + (before[end] - before[begin]) * each + group_flops;
-            if (cost < least[end]) least[end] = cost, first[end] = begin;
-        }
-    }
-    std::vector<group> groups;
-    for (size_t end = lengths.size(); end > 0; end = first[end]) {
-        group g = {.sequences = {}, .length = lengths[end - 1], .is_padded = first[end] + 1 < end};
-        for (size_t i = first[end]; i < end; i++)
-            g.sequences.insert(g.sequences.end(), by_length[lengths[i]].begin(), by_length[lengths[i]].end());
-        std::sort(g.sequences.begin(), g.sequences.end());
-        groups.push_back(std::move(g));
-    }
-    std::reverse(groups.begin(), groups.end());
-    return groups;
-}
-
-/* ---- Rows of a run ---- */
-
 namespace {
-
-/* A group's rows and arrays. */
-struct block {
-    int32_t n, length;
-    int32_t first;             /* rows first ... first + n * length - 1 are the group's, in order */
-    std::optional<array> mask; /* bool [n, length], true: no pad; none where there are no pads */
-    std::vector<int32_t> sequences, lengths;
-    std::vector<int32_t> columns; /* [n_columns][length] */
-    int32_t n_columns;            /* 1 where all sequences have the columns 0, 1, 2 ... */
-    int32_t span;                 /* largest distance between two columns */
-};
-
-bool has_plain_columns(const int32_t *columns, int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; i++)
-        if (columns[i] != (int32_t)(i - first)) return false;
-    return true;
-}
-
-void set_columns(block &b, const group &g, const tern_batch &batch) {
-    const int32_t *columns = batch.inputs[TERN_INPUT_COLUMNS];
-    bool is_plain = true;
-    for (int32_t s : g.sequences)
-        is_plain = is_plain && (columns == nullptr || has_plain_columns(columns, batch.row_start[s], batch.row_start[s + 1]));
-    b.n_columns = is_plain ? 1 : b.n;
-    b.columns.assign((size_t)b.n_columns * (size_t)b.length, 0);
-    b.span = b.length - 1;
-    if (is_plain) {
-        std::iota(b.columns.begin(), b.columns.end(), 0);
-        return;
-    }
-    for (int32_t i = 0; i < b.n; i++) {
-        const int32_t *from = columns + batch.row_start[g.sequences[(size_t)i]];
-        int32_t *to = b.columns.data() + (size_t)i * (size_t)b.length;
-        for (int32_t t = 0; t < b.length; t++) to[t] = from[t < b.lengths[(size_t)i] ? t : 0];
-        b.span = std::max(b.span, from[b.lengths[(size_t)i] - 1] - from[0]);
-    }
-}
-
-block make_block(const group &g, const tern_batch &batch, int32_t first) {
-    block b = {};
-    b.n = (int32_t)g.sequences.size();
-    b.length = g.length;
-    b.first = first;
-    b.sequences = g.sequences;
-    for (int32_t s : g.sequences) b.lengths.push_back((int32_t)(batch.row_start[s + 1] - batch.row_start[s]));
-    if (g.is_padded) {
-        std::unique_ptr<bool[]> mask(new bool[(size_t)b.n * (size_t)b.length]);
-        for (int32_t i = 0; i < b.n * b.length; i++) mask[(size_t)i] = i % b.length < b.lengths[(size_t)(i / b.length)];
-        b.mask = array(mask.get(), {b.n, b.length}, mx::bool_);
-    }
-    set_columns(b, g, batch);
-    return b;
-}
-
-/* Where the batch's packed rows are among those of the run. */
-struct rows_of_run {
-    std::vector<block> blocks;
-    std::vector<int32_t> sources; /* of each row of the run, at least one: a packed row; a pad's is the first of its sequence */
-    std::vector<int32_t> places;  /* of each packed row, and behind them one for a sequence that has none */
-    bool is_packed;               /* both are 0, 1, 2 ... */
-};
-
-rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch) {
-    rows_of_run rows = {{}, {}, std::vector<int32_t>((size_t)batch.n_tokens + 1), false};
-    const int64_t last = std::max<int64_t>(0, batch.n_tokens - 1);
-    for (const group &g : choose_groups(c, batch)) {
-        rows.blocks.push_back(make_block(g, batch, (int32_t)rows.sources.size()));
-        for (int32_t s : g.sequences) {
-            const int64_t first = batch.row_start[s], length = batch.row_start[s + 1] - first;
-            for (int64_t t = 0; t < g.length; t++) {
-                if (t < length) rows.places[(size_t)(first + t)] = (int32_t)rows.sources.size();
-                rows.sources.push_back((int32_t)(t < length ? first + t : std::min(first, last)));
-            }
-        }
-    }
-    if (rows.sources.empty()) rows.sources.push_back(0);
-    rows.is_packed = rows.sources.size() == (size_t)std::max<int64_t>(1, batch.n_tokens);
-    for (size_t i = 0; i < rows.sources.size() && rows.is_packed; i++) rows.is_packed = rows.sources[i] == (int32_t)i;
-    return rows;
-}
 
 /* ---- Activations ---- */
 
@@ -179,61 +53,83 @@ bool has_many_ops(tern_op op) {
 
 class graph {
   public:
-    graph(const compiled &compiled_program, const tern_batch &tokens, mx::Stream on)
-        : c(compiled_program), batch(tokens), s(on), values((size_t)c.program->n_values), run(lay_out_rows(c, tokens)) {}
+    graph(const compiled &compiled_program, const form_of_run &form_of_this, arrays_of_batch &of_batch, mx::Stream on)
+        : c(compiled_program), form(form_of_this), given(of_batch), s(on), values((size_t)c.program->n_values) {}
 
     void add(int32_t n);
-    const array &value(tern_value v) const { return *values[(size_t)v.index]; }
-    array output(tern_value v) const;
+    array output(tern_value v);
 
   private:
     const compiled &c;
-    const tern_batch &batch;
+    const form_of_run &form;
+    arrays_of_batch &given;
     const mx::Stream s;
-    std::vector<std::optional<array>> values; /* [n_values] */
-    const rows_of_run run;
+    std::vector<std::optional<array>> values;                            /* [n_values] */
     std::map<std::tuple<const void *, int32_t, size_t>, array> by_block; /* what attentions of all layers share */
+    std::map<std::tuple<int32_t, size_t, int32_t>, array> by_head;       /* values that attention sees, by block and width of a head */
     std::map<const tables *, std::pair<array, array>> angles;
+    std::map<double, array> scalars;
 
+    const tern_node &maker(tern_value v) const { return c.program->nodes[tern__value(c.program, v)->producer]; }
     const weight &weight_of(const tern_node &node, int w) const { return *c.weights[(size_t)node.weights[w]]; }
     const weight *weight_or_none(const tern_node &node, int w) const {
         return w < node.n_weights && node.weights[w] != TERN_NO_WEIGHT ? &weight_of(node, w) : nullptr;
     }
-    array scalar(double x) const { return array((float)x, c.dtype); }
+    array scalar(double x) {
+        const auto found = scalars.find(x);
+        return found != scalars.end() ? found->second : scalars.emplace(x, array((float)x, c.dtype)).first->second;
+    }
     int32_t width(tern_value v) const { return tern__value(c.program, v)->width; }
-    array times(const array &x, double y) const { return mx::multiply(x, scalar(y), s); }
+    array times(const array &x, double y) { return mx::multiply(x, scalar(y), s); }
 
-    array integers(tern_input input) const;
-    array embedding(const tern_node &node) const;
-    array layer_norm(const tern_node &node) const;
-    array linears(const tern_node &node, const tables &t) const;
+    const array &value(tern_value v);
+    array of_batch(const request &r);
+    array slice(const tern_node &node);
+    array embedding(const tern_node &node);
+    array layer_norm(const tern_node &node);
+    array linears(const tern_node &node, const tables &t);
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
-    array rows_of(const array &x, const block &b) const;
-    array distances(const block &b) const;
-    array heads(const array &x, const block &b, const tern_node &node) const;
+    array rows_of(const array &x, const block &b, mx::Shape shape) const;
+    array distances(size_t i);
+    array all_heads(tern_value v, size_t i, int32_t head_dim);
+    array heads(tern_value v, size_t i, const tern_node &node);
     std::optional<array> counts(const tern_node &node, size_t i);
     std::optional<array> attention_mask(const tern_node &node, const tables *t, size_t i);
     array attend(const tern_node &node, const tables *t, size_t i);
     array distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end);
     array attend_disentangled(const tern_node &node, const tables &t, size_t i);
     array attention(const tern_node &node, const tables *t);
-    array pool_one_row(const tern_node &node) const;
-    array pool_block(const tern_node &node, const block &b) const;
-    array pool(const tern_node &node) const;
-    array unfold(const tern_node &node) const;
+    array pool_one_row(const tern_node &node);
+    array pool_block(const tern_node &node, size_t i);
+    array pool(const tern_node &node);
+    array unfold(const tern_node &node);
     array compute(const tern_node &node, const tables *t);
 };
 
-/* A batch without any token has one here, which nothing counts: not every op of MLX takes arrays without rows. */
-array graph::integers(tern_input input) const {
-    std::vector<int32_t> integers;
-    for (int32_t source : run.sources) integers.push_back(batch.n_tokens > 0 ? batch.inputs[input][source] : 0);
-    return array(integers.begin(), {(int32_t)integers.size()}, mx::int32);
+array graph::of_batch(const request &r) {
+    const auto found = std::find(given.requests.begin(), given.requests.end(), r);
+    if (found != given.requests.end()) return given.arrays[(size_t)(found - given.requests.begin())];
+    given.arrays.push_back(given.make(r));
+    given.requests.push_back(r);
+    return given.arrays.back();
 }
 
-array graph::embedding(const tern_node &node) const {
+/* Inputs and slices are made where they are first read: attention reads some of them otherwise. */
+const array &graph::value(tern_value v) {
+    std::optional<array> &held = values[(size_t)v.index];
+    const tern_node &node = maker(v);
+    if (!held) held = node.op == TERN_OP_INPUT ? of_batch({.what = request::INPUT, .node = &node}) : slice(node);
+    return *held;
+}
+
+array graph::slice(const tern_node &node) {
+    const array &x = value(node.inputs[0]);
+    return mx::slice(x, {0, node.slice.start}, {x.shape(0), node.slice.start + width(node.output)}, s);
+}
+
+array graph::embedding(const tern_node &node) {
     const weight &w = weight_of(node, 0);
     const array &ids = value(node.inputs[0]);
     if (!w.scales) return mx::take(w.rows, ids, 0, s);
@@ -242,14 +138,14 @@ array graph::embedding(const tern_node &node) const {
                           w.quantized.mode, std::nullopt, c.dtype, s);
 }
 
-array graph::layer_norm(const tern_node &node) const {
+array graph::layer_norm(const tern_node &node) {
     const weight *bias = weight_or_none(node, 1);
     return mx::fast::layer_norm(value(node.inputs[0]), weight_of(node, 0).rows, bias ? std::optional(bias->rows) : std::nullopt, node.eps,
                                 s);
 }
 
 /* Of one input, beside each other. */
-array graph::linears(const tern_node &node, const tables &t) const {
+array graph::linears(const tern_node &node, const tables &t) {
     const array &x = value(node.inputs[0]);
     if (t.joined) return linear(x, *t.joined, t.joined_bias ? &*t.joined_bias : nullptr, s);
     std::vector<array> parts;
@@ -258,7 +154,7 @@ array graph::linears(const tern_node &node, const tables &t) const {
 }
 
 array graph::rope(const tern_node &node, const tables &t) {
-    const int32_t n = (int32_t)run.sources.size(), half = node.rope.head_dim / 2;
+    const int32_t n = form.n_rows, half = node.rope.head_dim / 2;
     auto found = angles.find(&t);
     if (found == angles.end()) {
         const array &positions = value(node.inputs[1]);
@@ -283,32 +179,48 @@ array graph::normalize(const array &x) const {
 
 /* ---- Attention ---- */
 
-/* [n, length, width] */
-array graph::rows_of(const array &x, const block &b) const {
-    const int32_t w = x.shape(1);
-    return mx::reshape(mx::slice(x, {b.first, 0}, {b.first + b.n * b.length, w}, s), {b.n, b.length, w}, s);
+/* Those of a block, as `shape`. */
+array graph::rows_of(const array &x, const block &b, mx::Shape shape) const {
+    const int32_t n = b.n * b.length;
+    return mx::reshape(n == form.n_rows ? x : mx::slice(x, {b.first, 0}, {b.first + n, x.shape(1)}, s), std::move(shape), s);
 }
 
-/* Of columns, key - query: int32 [n_columns, length (queries), length (keys)] */
-array graph::distances(const block &b) const {
-    const array keys(b.columns.begin(), {b.n_columns, 1, b.length}, mx::int32);
-    return mx::subtract(keys, mx::reshape(keys, {b.n_columns, b.length, 1}, s), s);
+/* Of columns, key - query: int32 [n or 1, length (queries), length (keys)] */
+array graph::distances(size_t i) {
+    const block &b = form.blocks[i];
+    const array keys =
+        b.is_counting ? mx::reshape(mx::arange(b.length, s), {1, 1, b.length}, s) : of_batch({.what = request::COLUMNS, .block = i});
+    return mx::subtract(keys, mx::swapaxes(keys, 1, 2, s), s);
 }
 
-/* [n, n_heads, length, head_dim] */
-array graph::heads(const array &x, const block &b, const tern_node &node) const {
-    const array rows = mx::reshape(rows_of(x, b), {b.n, b.length, node.attention.n_heads, node.attention.head_dim}, s);
-    return mx::transpose(rows, {0, 2, 1, 3}, s);
+/* [n, width / head_dim, length, head_dim] */
+array graph::all_heads(tern_value v, size_t i, int32_t head_dim) {
+    const auto key = std::tuple(v.index, i, head_dim);
+    const auto found = by_head.find(key);
+    if (found != by_head.end()) return found->second;
+    const block &b = form.blocks[i];
+    const array rows = rows_of(value(v), b, {b.n, b.length, width(v) / head_dim, head_dim});
+    return by_head.emplace(key, mx::transpose(rows, {0, 2, 1, 3}, s)).first->second;
+}
+
+/* [n, n_heads, length, head_dim]; of a slice that is whole heads of its source, which others slice too, a slice of the source's. */
+array graph::heads(tern_value v, size_t i, const tern_node &node) {
+    const int32_t n_heads = node.attention.n_heads, d = node.attention.head_dim;
+    const tern_node &from = maker(v);
+    if (from.op != TERN_OP_SLICE || from.slice.start % d != 0 || width(from.inputs[0]) % d != 0) return all_heads(v, i, d);
+    const array whole = all_heads(from.inputs[0], i, d);
+    const int32_t first = from.slice.start / d;
+    return mx::slice(whole, {0, first, 0, 0}, {whole.shape(0), first + n_heads, whole.shape(2), d}, s);
 }
 
 /* Which keys count, bool [n or 1, 1, length or 1, length]; none: all. */
 std::optional<array> graph::counts(const tern_node &node, size_t i) {
-    const block &b = run.blocks[i];
+    const block &b = form.blocks[i];
     std::optional<array> in_window;
     if (node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.window < b.span)
-        in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(b), s), array(node.attention.window), s), 1, s);
-    if (!b.mask) return in_window;
-    const array no_pad = mx::reshape(*b.mask, {b.n, 1, 1, b.length}, s);
+        in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(i), s), array(node.attention.window), s), 1, s);
+    if (!b.is_masked) return in_window;
+    const array no_pad = mx::reshape(of_batch({.what = request::MASK, .block = i}), {b.n, 1, 1, b.length}, s);
     return in_window ? mx::logical_and(*in_window, no_pad, s) : no_pad;
 }
 
@@ -319,7 +231,7 @@ std::optional<array> graph::attention_mask(const tern_node &node, const tables *
     if (found != by_block.end()) return found->second;
     std::optional<array> mask = counts(node, i);
     if (t != nullptr) {
-        const array at = mx::add(mx::clip(distances(run.blocks[i]), array(-t->reach), array(t->reach), s), array(t->reach), s);
+        const array at = mx::add(mx::clip(distances(i), array(-t->reach), array(t->reach), s), array(t->reach), s);
         const array bias = mx::transpose(mx::take(*t->by_distance, at, 0, s), {0, 3, 1, 2}, s);
         mask = mask ? mx::where(*mask, bias, scalar(-std::numeric_limits<float>::infinity()), s) : bias;
     }
@@ -335,23 +247,22 @@ template <class... Mask> array fused_attention(const array &q, const array &k, c
 }
 
 array graph::attend(const tern_node &node, const tables *t, size_t i) {
-    const block &b = run.blocks[i];
     const std::optional<array> mask = attention_mask(node, t, i);
-    return fused_attention(heads(value(node.inputs[0]), b, node), heads(value(node.inputs[1]), b, node),
-                           heads(value(node.inputs[2]), b, node), node.attention.scale, s, std::string(mask ? "array" : ""), mask);
+    return fused_attention(heads(node.inputs[0], i, node), heads(node.inputs[1], i, node), heads(node.inputs[2], i, node),
+                           node.attention.scale, s, std::string(mask ? "array" : ""), mask);
 }
 
-/* Rows of the table for each pair, int32 [n_columns, 1, length (queries), length (keys)], counted from *first; a block's are *first ...
+/* Rows of the table for each pair, int32 [n or 1, 1, length (queries), length (keys)], counted from *first; a block's are *first ...
  * *end - 1. */
 array graph::distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end) {
-    const block &b = run.blocks[i];
+    const block &b = form.blocks[i];
     const int32_t most = std::min(b.span, t.reach);
     *first = t.rows[(size_t)(t.reach - most)];
     *end = t.rows[(size_t)(t.reach + most)] + 1;
     const auto key = std::tuple((const void *)&t, -1, i);
     const auto found = by_block.find(key);
     if (found != by_block.end()) return found->second;
-    const array clipped = mx::clip(mx::negative(distances(b), s), array(-t.reach), array(t.reach), s);
+    const array clipped = mx::clip(mx::negative(distances(i), s), array(-t.reach), array(t.reach), s);
     const array rows = mx::take(*t.by_distance, mx::add(clipped, array(t.reach), s), 0, s);
     const array shifted = mx::expand_dims(mx::subtract(rows, array(*first), s), 1, s);
     by_block.emplace(key, shifted);
@@ -359,10 +270,10 @@ array graph::distance_rows(const tables &t, size_t i, int32_t *first, int32_t *e
 }
 
 array graph::attend_disentangled(const tern_node &node, const tables &t, size_t i) {
-    const block &b = run.blocks[i];
+    const block &b = form.blocks[i];
     const int32_t n_heads = node.attention.n_heads, d = node.attention.head_dim;
-    const array q = times(heads(value(node.inputs[0]), b, node), node.attention.scale);
-    const array k = heads(value(node.inputs[1]), b, node), v = heads(value(node.inputs[2]), b, node);
+    const array q = times(heads(node.inputs[0], i, node), node.attention.scale);
+    const array k = heads(node.inputs[1], i, node), v = heads(node.inputs[2], i, node);
     int32_t first, end;
     const array rows = distance_rows(t, i, &first, &end);
     const mx::Shape pairs = {b.n, n_heads, b.length, b.length};
@@ -384,9 +295,9 @@ array graph::attend_disentangled(const tern_node &node, const tables &t, size_t 
 
 array graph::attention(const tern_node &node, const tables *t) {
     std::vector<array> parts;
-    for (size_t i = 0; i < run.blocks.size(); i++) {
+    for (size_t i = 0; i < form.blocks.size(); i++) {
         const array y = node.op == TERN_OP_DISENTANGLED_ATTENTION ? attend_disentangled(node, *t, i) : attend(node, t, i);
-        const int32_t n_rows = run.blocks[i].n * run.blocks[i].length;
+        const int32_t n_rows = form.blocks[i].n * form.blocks[i].length;
         parts.push_back(mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {n_rows, width(node.output)}, s));
     }
     return parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
@@ -394,86 +305,50 @@ array graph::attention(const tern_node &node, const tables *t) {
 
 /* ---- Pooling ---- */
 
-/* The first row of each sequence behind the prompt, or its last one; zeros for the last of none. */
-array graph::pool_one_row(const tern_node &node) const {
-    const array &x = value(node.inputs[0]);
-    const int64_t n_prompt = node.skips_prompt ? batch.n_prompt_rows : 0;
-    std::vector<int32_t> taken;
-    std::vector<float> is_there;
-    for (int64_t i = 0; i < batch.n_sequences; i++) {
-        const int64_t first = batch.row_start[i], last = batch.row_start[i + 1] - 1;
-        const bool has_rows = first + n_prompt <= last;
-        const bool is_empty = last < first;
-        const int64_t row = is_empty ? batch.n_tokens : node.pool == TERN_POOL_LAST_TOKEN ? last : has_rows ? first + n_prompt : first;
-        taken.push_back(run.places[(size_t)row]);
-        is_there.push_back(!is_empty && (node.pool == TERN_POOL_CLS || has_rows) ? 1 : 0);
-    }
-    const int32_t n = (int32_t)taken.size();
-    const array y = mx::take(x, array(taken.begin(), {n}, mx::int32), 0, s);
-    if (std::find(is_there.begin(), is_there.end(), 0.0f) == is_there.end()) return y;
-    return mx::multiply(y, mx::astype(array(is_there.begin(), {n, 1}, mx::float32), c.dtype, s), s);
+/* Zeros for the last row of none, and for sequences without rows. */
+array graph::pool_one_row(const tern_node &node) {
+    const array y = mx::take(value(node.inputs[0]), of_batch({.what = request::POOLED_ROWS, .node = &node}), 0, s);
+    if (!form.has_empty && !(form.has_short && node.skips_prompt && node.pool == TERN_POOL_LAST_TOKEN)) return y;
+    return mx::multiply(y, mx::astype(of_batch({.what = request::POOLED_FACTORS, .node = &node}), c.dtype, s), s);
 }
 
 /* All sequences of a block: the maximum, or the sum of the rows times their weights, divided. */
-array graph::pool_block(const tern_node &node, const block &b) const {
-    const int32_t n_prompt = node.skips_prompt ? (int32_t)std::min<int64_t>(batch.n_prompt_rows, b.length) : 0;
-    std::vector<float> weights, divisors;
-    for (int32_t length : b.lengths) {
-        double sum = 0;
-        for (int32_t t = 0; t < b.length; t++) {
-            weights.push_back(t < n_prompt || t >= length ? 0 : node.pool == TERN_POOL_WEIGHTED_MEAN ? (float)(t + 1) : 1);
-            sum += weights.back();
-        }
-        const bool is_plain_sum = node.pool == TERN_POOL_SUM || sum == 0;
-        divisors.push_back((float)(is_plain_sum ? 1 : node.pool == TERN_POOL_MEAN_SQRT_LEN ? std::sqrt(sum) : sum));
-    }
-    const array tokens = rows_of(value(node.inputs[0]), b), factors = array(weights.begin(), {b.n, b.length, 1}, mx::float32);
+array graph::pool_block(const tern_node &node, size_t i) {
+    const block &b = form.blocks[i];
+    const bool is_weighted = b.is_masked || (form.has_prompt && node.skips_prompt) || node.pool == TERN_POOL_WEIGHTED_MEAN;
+    const auto weights = [&] { return of_batch({.what = request::POOL_WEIGHTS, .node = &node, .block = i}); };
+    array tokens = rows_of(value(node.inputs[0]), b, {b.n, b.length, width(node.inputs[0])});
     if (node.pool == TERN_POOL_MAX) {
-        const array counted = mx::greater(factors, array(0.0f), s);
-        return mx::max(mx::where(counted, tokens, scalar(-std::numeric_limits<float>::infinity()), s), 1, false, s);
+        if (is_weighted)
+            tokens = mx::where(mx::greater(weights(), array(0.0f), s), tokens, scalar(-std::numeric_limits<float>::infinity()), s);
+        return mx::max(tokens, 1, false, s);
     }
     const array wide = mx::astype(tokens, mx::float32, s);
-    const bool is_weighted = std::any_of(weights.begin(), weights.end(), [](float weight) { return weight != 1; });
-    const array sum = mx::sum(is_weighted ? mx::multiply(wide, factors, s) : wide, 1, false, s);
-    return mx::astype(mx::divide(sum, array(divisors.begin(), {b.n, 1}, mx::float32), s), c.dtype, s);
+    const array sum = mx::sum(is_weighted ? mx::multiply(wide, weights(), s) : wide, 1, false, s);
+    if (node.pool == TERN_POOL_SUM) return mx::astype(sum, c.dtype, s);
+    return mx::astype(mx::divide(sum, of_batch({.what = request::POOL_DIVISORS, .node = &node, .block = i}), s), c.dtype, s);
 }
 
-array graph::pool(const tern_node &node) const {
+array graph::pool(const tern_node &node) {
     if (node.pool == TERN_POOL_CLS || node.pool == TERN_POOL_LAST_TOKEN) return pool_one_row(node);
     std::vector<array> parts;
-    std::vector<int32_t> places((size_t)batch.n_sequences);
-    int32_t place = 0;
-    for (const block &b : run.blocks) {
-        parts.push_back(pool_block(node, b));
-        for (int32_t sequence : b.sequences) places[(size_t)sequence] = place++;
-    }
+    for (size_t i = 0; i < form.blocks.size(); i++) parts.push_back(pool_block(node, i));
     const array all = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
-    return std::is_sorted(places.begin(), places.end()) ? all : mx::take(all, array(places.begin(), {place}, mx::int32), 0, s);
+    return form.is_in_order ? all : mx::take(all, of_batch({.what = request::SEQUENCE_PLACES}), 0, s);
 }
 
-/* Rows that are not there are the one behind the last, which is zeros. */
-array graph::unfold(const tern_node &node) const {
+/* Behind the last row is one of zeros. */
+array graph::unfold(const tern_node &node) {
     const array &x = value(node.inputs[0]);
-    const int32_t n_rows = x.shape(0), n = node.kernel_size, width = x.shape(1);
-    std::vector<int32_t> neighbour((size_t)n_rows * (size_t)n, n_rows);
-    for (int64_t sequence = 0; sequence < batch.n_sequences; sequence++)
-        for (int64_t row = batch.row_start[sequence]; row < batch.row_start[sequence + 1]; row++)
-            for (int32_t i = 0; i < n; i++) {
-                const int64_t at = tern__row_at(batch.inputs[TERN_INPUT_COLUMNS], batch.row_start[sequence], batch.row_start[sequence + 1],
-                                                row, i - n / 2);
-                if (at >= 0) neighbour[(size_t)(run.places[(size_t)row] * n + i)] = run.places[(size_t)at];
-            }
-    const array padded = mx::concatenate({x, mx::zeros({1, width}, c.dtype, s)}, 0, s);
-    const array neighbours = mx::take(padded, array(neighbour.begin(), {n_rows, n}, mx::int32), 0, s);
-    return mx::reshape(mx::transpose(neighbours, {0, 2, 1}, s), {n_rows, width * n}, s);
+    const array padded = mx::concatenate({x, mx::zeros({1, x.shape(1)}, c.dtype, s)}, 0, s);
+    const array neighbours = mx::take(padded, of_batch({.what = request::NEIGHBOURS, .node = &node}), 0, s);
+    return mx::reshape(mx::transpose(neighbours, {0, 2, 1}, s), {form.n_rows, x.shape(1) * node.kernel_size}, s);
 }
 
 /* ---- Nodes ---- */
 
 array graph::compute(const tern_node &node, const tables *t) {
     switch (node.op) {
-    case TERN_OP_INPUT:
-        return integers(node.input);
     case TERN_OP_EMBEDDING:
         return embedding(node);
     case TERN_OP_ADD:
@@ -486,10 +361,6 @@ array graph::compute(const tern_node &node, const tables *t) {
         return linear(value(node.inputs[0]), weight_of(node, 0), weight_or_none(node, 1), s);
     case TERN_OP_LINEAR_CONCAT:
         return linears(node, *t);
-    case TERN_OP_SLICE: {
-        const array &x = value(node.inputs[0]);
-        return mx::slice(x, {0, node.slice.start}, {x.shape(0), node.slice.start + width(node.output)}, s);
-    }
     case TERN_OP_ROPE:
         return rope(node, *t);
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
@@ -499,11 +370,8 @@ array graph::compute(const tern_node &node, const tables *t) {
         return pool(node);
     case TERN_OP_UNFOLD:
         return unfold(node);
-    case TERN_OP_TAKE: {
-        std::vector<int32_t> picks;
-        for (int64_t i = 0; i < batch.n_picks; i++) picks.push_back(run.places[(size_t)batch.picks[i]]);
-        return mx::take(value(node.inputs[0]), array(picks.begin(), {(int32_t)picks.size()}, mx::int32), 0, s);
-    }
+    case TERN_OP_TAKE:
+        return mx::take(value(node.inputs[0]), of_batch({.what = request::PICKS}), 0, s);
     case TERN_OP_CONCAT:
         return mx::concatenate({value(node.inputs[0]), value(node.inputs[1])}, 1, s);
     case TERN_OP_SCALE: /* the factor is float32 in any dtype */
@@ -521,42 +389,41 @@ array graph::compute(const tern_node &node, const tables *t) {
 
 void graph::add(int32_t n) {
     const tern_node &node = c.program->nodes[n];
+    if (node.op == TERN_OP_INPUT || node.op == TERN_OP_SLICE) return;
     values[(size_t)node.output.index] = compute(node, c.by_node[(size_t)n].get());
 }
 
-/* Dense float32 rows, a token's where the batch has it. */
-array graph::output(tern_value v) const {
-    array y = value(v);
-    if (tern__value(c.program, v)->space == TERN_SPACE_TOKENS && !run.is_packed)
-        y = mx::take(y, array(run.places.begin(), {(int32_t)batch.n_tokens}, mx::int32), 0, s);
-    return mx::contiguous(mx::astype(y, mx::float32, s), false, s);
-}
+array graph::output(tern_value v) { return mx::contiguous(mx::astype(value(v), mx::float32, s), false, s); }
+
+/* An address for each op. */
+const char function_ids[TERN_N_OPS] = {};
 
 } // namespace
 
-/* The stream is the device's own: one that changes from thread to thread could not be kept in what is compiled. */
+/* What is compiled is kept in each thread that runs it, by function, stream and dtype, and never dropped: a handful of small graphs. So
+ * functions are told apart by what they do: one told by its address, as mx::compile does, may be taken for an earlier one that was there.
+ */
 void fuse_activations(compiled &c) {
-    if (c.owner->unit != mx::Device::gpu || !c.owner->stream) return;
+    if (c.owner->compiles_run == 0) return;
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         const tern_op op = c.program->nodes[n].op;
         if (!has_many_ops(op) || c.activations.count(op) > 0) continue;
-        const fused_op of_one = [op, dtype = c.dtype, s = *c.owner->stream](const std::vector<array> &x) {
+        const array_function of_one = [op, dtype = c.dtype, s = *c.owner->stream](const std::vector<array> &x) {
             return std::vector<array>{activation(op, x[0], dtype, s)};
         };
-        c.activations.emplace(op, mx::compile(of_one, true));
+        const auto id = (std::uintptr_t)&function_ids[op];
+        c.activations.emplace(op, mx::detail::compile(of_one, id, true, {(uint64_t)c.owner->stream->index, (uint64_t)c.dtype.val()}));
     }
 }
 
-std::vector<array> build_graph(const compiled &c, const tern_batch &batch, const tern_run_output *outputs, size_t n_outputs, mx::Stream s) {
-    std::vector<int32_t> wanted;
-    for (size_t i = 0; i < n_outputs; i++) wanted.push_back(outputs[i].output);
+std::vector<array> build_graph(const compiled &c, const form_of_run &form, arrays_of_batch &given, mx::Stream s) {
     std::vector<uint8_t> needed((size_t)c.program->n_nodes);
-    tern__program_mark_needed(c.program, wanted.data(), wanted.size(), needed.data());
-    graph g(c, batch, s);
+    tern__program_mark_needed(c.program, form.outputs.data(), form.outputs.size(), needed.data());
+    graph g(c, form, given, s);
     for (int32_t n = 0; n < c.program->n_nodes; n++)
         if (needed[(size_t)n]) g.add(n);
     std::vector<array> results;
-    for (int32_t output : wanted) results.push_back(g.output(c.program->outputs[output].value));
+    for (int32_t output : form.outputs) results.push_back(g.output(c.program->outputs[output].value));
     return results;
 }
 

@@ -131,11 +131,15 @@ weight quantize(compiled &c, const array &rows, mx::Stream s) {
     return {parts[0], parts[1], parts.size() > 2 ? std::optional(parts[2]) : std::nullopt, how};
 }
 
+weight rows_and_turned(const array &rows, mx::Stream s) {
+    return {rows, std::nullopt, std::nullopt, {}, evaluated(mx::transpose(rows, s))};
+}
+
 weight lay_out(compiled &c, int32_t index, mx::Stream s) {
     const tern_weight &w = c.program->weights[index];
     if (w.quantized.scales != nullptr) return quantized_weight(c, w, s);
     if (is_to_quantize(c, index)) return quantize(c, mx::astype(array_of(c, elements_of(w), s), c.dtype, s), s);
-    return {kept(c, elements_of(w), c.dtype, s), std::nullopt, std::nullopt};
+    return rows_and_turned(kept(c, elements_of(w), c.dtype, s), s);
 }
 
 /* ---- Tables ---- */
@@ -213,8 +217,8 @@ void join(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
         has_shift = has_shift || is_shifted;
     }
     const auto below = [&](const std::vector<array> &parts) { return evaluated(mx::concatenate(parts, 0, s)); };
-    t.joined = weight{below(rows), scales.empty() ? std::nullopt : std::optional(below(scales)),
-                      biases.empty() ? std::nullopt : std::optional(below(biases)), how};
+    if (scales.empty()) t.joined = rows_and_turned(below(rows), s);
+    else t.joined = weight{below(rows), below(scales), biases.empty() ? std::nullopt : std::optional(below(biases)), how};
     if (has_shift) t.joined_bias = weight{below(shifts), std::nullopt, std::nullopt};
 }
 
@@ -253,8 +257,7 @@ array linear(const array &x, const weight &w, const weight *bias, mx::Stream s) 
             mx::quantized_matmul(x, w.rows, *w.scales, w.biases, true, w.quantized.group_size, w.quantized.bits, w.quantized.mode, s);
         return bias != nullptr ? mx::add(y, bias->rows, s) : y;
     }
-    const array turned = mx::transpose(w.rows, s);
-    return bias != nullptr ? mx::addmm(bias->rows, x, turned, 1.0f, 1.0f, s) : mx::matmul(x, turned, s);
+    return bias != nullptr ? mx::addmm(bias->rows, x, *w.turned, 1.0f, 1.0f, s) : mx::matmul(x, *w.turned, s);
 }
 
 void lay_out_weights(compiled &c, mx::Stream s) {
