@@ -14,8 +14,9 @@
  *            fails it is filled. On failure outputs are left NULL or unwritten and nothing is leaked.
  *   owner    what a _load, _open or _encode call returns is freed by the caller with the matching function; freeing NULL is allowed.
  *            Pointers inside a returned object live as long as that object.
- *   threads  every object may be read by many threads at once. Calls that run one model from several threads are safe and are
- *            served one after the other, since a single run already uses every thread of the model.
+ *   threads  every object may be read by many threads at once. Calls that run one model from several threads are safe. On the CPU and
+ *            on MLX their runs are served one after the other, since a single one already uses every thread of the model; on CUDA two
+ *            are under way at once. The bits of a result do not depend on it.
  *   text     UTF-8 with an explicit length in bytes; NUL bytes are text.
  *   arrays   row-major, last axis contiguous. Sizes in bytes end in _bytes; everything else counts elements.
  *   globals  the library has no mutable globals, prints nothing and never ends the process.
@@ -245,6 +246,8 @@ typedef struct tern_model_options {
                          * weights quantized by MLX: "affine8-g64", "affine8-g32", "affine4-g64", "affine4-g32", "mxfp4" */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
+    const char *cache_folder; /* folder where devices keep what they measured: CUDA the fastest algorithms of its products. Made when
+                               * missing; where it cannot be written nothing is kept and nothing fails. NULL (default): nothing is kept */
 } tern_model_options;
 
 TERN_API tern_model_options tern_model_options_default(void);
@@ -300,7 +303,7 @@ typedef struct tern_memory_plan {
                               * shared with other processes and reclaimable */
     int64_t packed_bytes;    /* weights laid out for the device, and those of a folder that MLX quantized which became float32 before; on
                               * the CPU a head's come to them when it is first asked for */
-    int64_t workspace_bytes; /* activations and per-thread scratch of a run, on the CPU of one that asks for no head */
+    int64_t workspace_bytes; /* activations and per-thread scratch of one run, on the CPU of one that asks for no head */
 } tern_memory_plan;
 
 TERN_API tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64_t tokens, tern_memory_plan *out,
@@ -389,11 +392,12 @@ typedef enum tern_pooling {
 
 typedef enum tern_choice { TERN_CHOICE_DEFAULT, TERN_CHOICE_YES, TERN_CHOICE_NO } tern_choice;
 
-/* Where the time of a call went, in nanoseconds of a clock that never goes back; what it took beyond their sum is not in them. */
+/* Where the time of a call went, in nanoseconds of a clock that never goes back; what it took beyond their sum is not in them. On a device
+ * that takes two runs at once (CUDA), stages of different texts overlap: a call of several batches may take less than the sum. */
 typedef struct tern_stage_times {
     int64_t tokenize_ns; /* texts to ids */
-    int64_t pack_ns;     /* ids to the rows of batches, room for the results, checks */
-    int64_t compute_ns;  /* the device's runs, with transfers to and from it */
+    int64_t pack_ns;     /* ids to the rows of batches, room for the results, checks; of each thread that does so */
+    int64_t compute_ns;  /* the device's runs, with transfers to and from it: the time in which at least one was under way */
     int64_t result_ns;   /* rows to the caller's memory */
 } tern_stage_times;
 
@@ -436,7 +440,8 @@ TERN_API size_t tern_model_embed_width(const tern_model *model, const tern_embed
 
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
  * Texts are cut to max_seq_length tokens, sorted by length and run in batches of at most max_batch_tokens tokens; a text's vector is
- * the same bits whatever it is embedded with.
+ * the same bits whatever it is embedded with. On CUDA two batches are under way at once, which takes the memory of both where there is
+ * enough, and of many texts the first ones run while others are tokenized; a call that fails may have written some of the embeddings.
  *
  * truncate_dim cuts what the modules made, a last Normalize among them; such a vector is scaled to unit length again only where normalize
  * is TERN_CHOICE_YES.

@@ -15,7 +15,8 @@ class Error(Structure):
 
 
 class ModelOptions(Structure):
-    _fields_ = [("size", c_size_t), ("device", c_char_p), ("dtype", c_char_p), ("threads", c_int), ("isa", c_char_p)]
+    _fields_ = [("size", c_size_t), ("device", c_char_p), ("dtype", c_char_p), ("threads", c_int), ("isa", c_char_p),
+                ("cache_folder", c_char_p)]
 
 
 class ModelInfo(Structure):

@@ -125,6 +125,21 @@ bool tern__folder_exists(const char *path) {
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+tern_status tern__file_make_folders(const char *path, tern_error *err) {
+    char *folder = strdup(path);
+    if (!folder) return TERN_FAIL_MEMORY(err, strlen(path) + 1);
+    int code = 0;
+    for (char *slash = strchr(folder + 1, '/'); slash && code == 0; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(folder, 0777) != 0) code = errno;
+        if (code != 0 && tern__folder_exists(folder)) code = 0;
+        if (code == 0) *slash = '/';
+    }
+    tern_status status = code == 0 ? TERN_OK : fail_file(err, folder, "made", code);
+    free(folder);
+    return status;
+}
+
 /* Create "<path>.<process>-<n>.partial", a name that nobody else has. Its mode follows the umask, as that of a plain file does. */
 static tern_status create_temporary(tern_writer *writer, int *descriptor, tern_error *err) {
     size_t capacity = strlen(writer->path) + 64;

@@ -32,6 +32,8 @@ char *tern__path_join(const char *folder, const char *name);
 /* There is something of that name, readable or not. */
 bool tern__file_exists(const char *path);
 bool tern__folder_exists(const char *path);
+/* Make the folders that a file of this path needs. */
+tern_status tern__file_make_folders(const char *path, tern_error *err);
 
 /* A file that appears under its name only when committed. */
 typedef struct tern_writer {

@@ -36,6 +36,7 @@ typedef struct tern_bench_grid {
     size_t n_warmups, n_iterations;                                  /* n_iterations at least 1 */
     const char *isa;                                                 /* NULL: the best */
     int threads;                                                     /* 0: the library's default */
+    const char *cache_folder;                                        /* as in tern_model_options */
     const volatile sig_atomic_t *is_interrupted;                     /* not 0: write the rows as far as they are, and end */
     void (*progress)(void *user, double fraction, const char *what); /* NULL: none */
     void *user;

@@ -306,6 +306,7 @@ tern_status tern__bench_run_grid(const tern_bench_grid *grid, tern_bench_sink *s
         b.options.dtype = grid->dtypes[i % grid->n_dtypes];
         b.options.isa = grid->isa;
         b.options.threads = grid->threads;
+        b.options.cache_folder = grid->cache_folder;
         const tern_status status = run_block(&b, sink, err);
         if (status != TERN_OK) return status;
     }

@@ -145,7 +145,7 @@ static json_t *describe_device(const op_block *b, const char *device, const char
 static bool is_stopped(const op_block *b) { return b->grid->is_interrupted != NULL && *b->grid->is_interrupted != 0; }
 
 static tern_status prepare(op_block *b, const char *device, const char *dtype, tern_error *err) {
-    const tern_device_options options = {.threads = b->grid->threads, .isa = b->grid->isa};
+    const tern_device_options options = {.threads = b->grid->threads, .isa = b->grid->isa, .cache_folder = b->grid->cache_folder};
     tern_status status = tern__op_bench_open(&b->bench, device, &options, dtype, err);
     if (status != TERN_OK) return status;
     const tern_device_properties properties = b->bench.record->properties(b->bench.device);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache_folder.h"
 #include "model_folder.h"
 #include "output.h"
 
@@ -146,21 +147,24 @@ int tern__cli_parse(tern_cli_args *out, const tern_cli_command *command, const t
     return TERN_CLI_GO_ON;
 }
 
-tern_model_options tern__cli_model_options(const tern_cli_run *run) {
+tern_status tern__cli_load_folder(tern_model **out, const char *folder, const tern_cli_run *run, tern_error *err) {
     tern_model_options options = tern_model_options_default();
     if (run->device != NULL) options.device = run->device;
     if (run->dtype != NULL) options.dtype = run->dtype;
     if (run->isa != NULL) options.isa = run->isa;
     if (run->threads != 0) options.threads = (int)run->threads;
-    return options;
+    char *cache = tern__cli_cache_folder();
+    options.cache_folder = cache;
+    const tern_status status = tern_model_load(out, folder, &options, err);
+    free(cache);
+    return status;
 }
 
 int tern__cli_load_model(tern_model **out, const char *model, const tern_cli_run *run) {
-    const tern_model_options options = tern__cli_model_options(run);
     tern_error err;
     char *folder = NULL;
     int code = tern__cli_model_folder(&folder, model, false);
-    if (code == TERN_CLI_DONE && tern_model_load(out, folder, &options, &err) != TERN_OK) code = tern__cli_fail("%s", err.message);
+    if (code == TERN_CLI_DONE && tern__cli_load_folder(out, folder, run, &err) != TERN_OK) code = tern__cli_fail("%s", err.message);
     tern_free(folder);
     return code;
 }

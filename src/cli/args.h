@@ -79,8 +79,8 @@ typedef struct tern_cli_run {
         .integer = &(run).threads, .minimum = 1, .maximum = 1024                                                                           \
     }
 
-/* tern__cli_model_options - the defaults, and over them what was chosen. */
-tern_model_options tern__cli_model_options(const tern_cli_run *run);
+/* tern__cli_load_folder - tern_model_load of a folder, with the defaults and over them what was chosen. */
+tern_status tern__cli_load_folder(tern_model **out, const char *folder, const tern_cli_run *run, tern_error *err);
 /* tern__cli_load_model - the model of a MODEL argument; says why on standard error when it fails; returns an exit code. */
 int tern__cli_load_model(tern_model **out, const char *model, const tern_cli_run *run);
 

@@ -7,6 +7,7 @@
 
 #include "args.h"
 #include "bench/bench.h"
+#include "cache_folder.h"
 #include "model_folder.h"
 #include "output.h"
 #include "random_model.h"
@@ -188,6 +189,7 @@ static int run_bench(int argc, char **argv) {
     int code = tern__cli_parse(&args, &tern__cli_bench, options, sizeof options / sizeof *options, argc, argv);
     if (code != TERN_CLI_GO_ON) return code;
     if (command.is_comparison) return compare_files(&command, &args);
+    char *cache = tern__cli_cache_folder();
     tern_bench_grid grid = {.models = command.models,
                             .devices = command.device_list,
                             .dtypes = command.dtype_list,
@@ -197,6 +199,7 @@ static int run_bench(int argc, char **argv) {
                             .n_iterations = (size_t)command.iterations,
                             .isa = command.isa,
                             .threads = (int)command.threads,
+                            .cache_folder = cache,
                             .is_interrupted = &is_interrupted,
                             .progress = show_progress,
                             .user = &command};
@@ -207,6 +210,7 @@ static int run_bench(int argc, char **argv) {
     if (code == TERN_CLI_GO_ON) code = measure(&command, is_ops ? tern__bench_run_ops : tern__bench_run_grid, &grid);
     for (size_t i = 0; i < command.n_models; i++) tern_free(command.models[i].folder);
     free(command.words);
+    free(cache);
     return code;
 }
 

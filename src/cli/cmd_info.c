@@ -270,8 +270,7 @@ static int look_at_model(info_command *command) {
     if (code != TERN_CLI_DONE) return code;
     if (command->with_weights && tern_load_report_make(&command->report, command->folder, &err) != TERN_OK)
         return tern__cli_fail("%s", err.message);
-    const tern_model_options options = tern__cli_model_options(&command->run);
-    if (tern_model_load(&command->model, command->folder, &options, &err) != TERN_OK) {
+    if (tern__cli_load_folder(&command->model, command->folder, &command->run, &err) != TERN_OK) {
         if (command->with_weights) command->is_json ? print_info_json(command) : print_info(command);
         return tern__cli_fail("%s", err.message);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "cache_folder.h"
 #include "output.h"
 #include "tern.h"
 
@@ -58,22 +59,24 @@ static int make_checkpoint(const char *parent, const char *folder, const char *n
     return code;
 }
 
+/* path: MAX_PATH bytes, where the checkpoint's goes. */
+static int make_in(char *parent, char *path, const char *name) {
+    const int length = snprintf(path, MAX_PATH, "%s/%s-random-0", parent, name);
+    if (length < 0 || length >= MAX_PATH) return tern__cli_fail("%s: %s", parent, strerror(ENAMETOOLONG));
+    if (!make_folders(parent)) return tern__cli_fail("%s: cannot be made: %s", parent, strerror(errno));
+    struct stat facts;
+    return stat(path, &facts) == 0 ? TERN_CLI_DONE : make_checkpoint(parent, path, name);
+}
+
 int tern__cli_known_model(char **folder, bool *is_random, const char *name) {
     *is_random = false;
     *folder = find_cached(name);
     if (*folder != NULL) return TERN_CLI_DONE;
     *is_random = true;
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char parent[MAX_PATH - 64], path[MAX_PATH];
-    int length = -1;
-    if (cache != NULL && cache[0] == '/') length = snprintf(parent, sizeof parent, "%s/tern", cache);
-    else if (home != NULL && home[0] == '/') length = snprintf(parent, sizeof parent, "%s/.cache/tern", home);
-    if (length < 0 || (size_t)length >= sizeof parent)
-        return tern__cli_fail("neither XDG_CACHE_HOME nor HOME says where a checkpoint of %s can be kept", name);
-    snprintf(path, sizeof path, "%s/%s-random-0", parent, name);
-    if (!make_folders(parent)) return tern__cli_fail("%s: cannot be made: %s", parent, strerror(errno));
-    struct stat facts;
-    const int code = stat(path, &facts) == 0 ? TERN_CLI_DONE : make_checkpoint(parent, path, name);
+    char *parent = tern__cli_cache_folder(), path[MAX_PATH];
+    if (parent == NULL) return tern__cli_fail("neither XDG_CACHE_HOME nor HOME says where a checkpoint of %s can be kept", name);
+    const int code = make_in(parent, path, name);
+    free(parent);
     if (code != TERN_CLI_DONE) return code;
     *folder = strdup(path);
     return *folder != NULL ? TERN_CLI_DONE : tern__cli_fail("out of memory");

@@ -10,9 +10,11 @@
 #include "program/program.h"
 
 typedef struct tern_device_options {
-    const char *unit; /* what follows the colon of "cuda:1", "mlx:cpu"; NULL: the device's default */
-    int threads;      /* 0: one for each core that the process may use */
-    const char *isa;  /* highest ISA level, NULL: the best there is */
+    const char *unit;         /* what follows the colon of "cuda:1", "mlx:cpu"; NULL: the device's default */
+    int threads;              /* 0: one for each core that the process may use */
+    const char *isa;          /* highest ISA level, NULL: the best there is */
+    const char *cache_folder; /* where it may keep what it measured; made when missing, and a run does not fail for want of it. NULL:
+                               * nothing is kept */
 } tern_device_options;
 
 /* A batch of sequences as packed rows. All arrays are borrowed for the run. */
@@ -44,8 +46,9 @@ typedef struct tern_device_properties {
 } tern_device_properties;
 
 typedef struct tern_device_record {
-    const char *name;     /* "cpu" */
-    bool takes_quantized; /* weights that are quantized, of linears and embeddings; without it they come as float32 */
+    const char *name;        /* "cpu" */
+    bool takes_quantized;    /* weights that are quantized, of linears and embeddings; without it they come as float32 */
+    int max_concurrent_runs; /* of one compiled program, from different threads; at least 1 */
 
     /* Which units are there? Writes at most `capacity` records and returns how many there are, at least one: a device that is absent has
      * a record that says why. Opens nothing, is quick. */
@@ -63,10 +66,13 @@ typedef struct tern_device_record {
     tern_status (*compile)(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err);
     void (*release)(void *compiled);
 
-    /* Run one batch and write the outputs asked for. Only what they depend on is computed. One call at a time for a device. */
+    /* Run one batch and write the outputs asked for. Only what they depend on is computed. Of one compiled program as many runs as
+     * max_concurrent_runs may be under way at once, and their results have the same bits as alone; otherwise calls for a device come one
+     * at a time. A failure leaves the device and the program as they can be: after TERN_E_MEMORY a smaller batch runs, and a device that
+     * is lost fails every call with TERN_E_DEVICE until it is released and closed. */
     tern_status (*run)(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
 
-    /* Bytes of the laid-out weights, and of the memory that a run of such a batch needs. */
+    /* Bytes of the laid-out weights, and of the memory that one run of such a batch needs. */
     size_t (*packed_bytes)(const void *compiled);
     tern_status (*workspace_bytes)(const void *compiled, const tern_batch *batch, size_t *bytes, tern_error *err);
 } tern_device_record;

@@ -81,21 +81,6 @@ tern_status tern__hub_cache_read_tree(tern_hub_listing *out, bool *is_known, ter
 
 /* ---- Writing ---- */
 
-tern_status tern__hub_make_folders(const char *path, tern_error *err) {
-    char *folder = strdup(path);
-    if (!folder) return TERN_FAIL_MEMORY(err, strlen(path) + 1);
-    int code = 0;
-    for (char *slash = strchr(folder + 1, '/'); slash && code == 0; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(folder, 0777) != 0) code = errno;
-        if (code != 0 && tern__folder_exists(folder)) code = 0;
-        if (code == 0) *slash = '/';
-    }
-    tern_status status = code == 0 ? TERN_OK : fail_cache(err, folder, "made", code);
-    free(folder);
-    return status;
-}
-
 /* "../../blobs/<etag>", with one more "../" for each folder of the path: relative, so that the cache may be moved. */
 static char *link_target(tern_hub_cache *cache, const char *path, const char *etag) {
     size_t n_up = 2;
@@ -108,7 +93,7 @@ static char *link_target(tern_hub_cache *cache, const char *path, const char *et
 tern_status tern__hub_cache_link(tern_hub_cache *cache, const char *commit, const char *path, const char *etag, tern_error *err) {
     const char *link = tern__hub_cache_path(cache, cache->repository, "snapshots", commit, path), *target = link_target(cache, path, etag);
     if (!link || !target) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
-    TERN_TRY(tern__hub_make_folders(link, err));
+    TERN_TRY(tern__file_make_folders(link, err));
     if (symlink(target, link) == 0) return TERN_OK;
     struct stat facts;
     if (errno == EEXIST && stat(link, &facts) == 0 && S_ISREG(facts.st_mode)) return TERN_OK; /* another process was here */
@@ -123,7 +108,7 @@ tern_status tern__hub_cache_write_ref(tern_hub_cache *cache, const char *revisio
     if (is_known && strcmp(there, commit) == 0) return TERN_OK;
     const char *path = tern__hub_cache_path(cache, cache->repository, "refs", "", revision);
     if (!path) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
-    TERN_TRY(tern__hub_make_folders(path, err));
+    TERN_TRY(tern__file_make_folders(path, err));
     tern_writer writer;
     TERN_TRY(tern__writer_open(&writer, path, err));
     tern_status status = tern__writer_write(&writer, commit, TERN_HUB_COMMIT_DIGITS, err);
@@ -135,7 +120,7 @@ tern_status tern__hub_cache_write_ref(tern_hub_cache *cache, const char *revisio
 tern_status tern__hub_cache_mark_absent(tern_hub_cache *cache, const char *commit, const char *path, tern_error *err) {
     const char *mark = tern__hub_cache_path(cache, cache->repository, ".no_exist", commit, path);
     if (!mark) return TERN_FAIL(err, TERN_E_MEMORY, "out of memory for the paths of the cache");
-    TERN_TRY(tern__hub_make_folders(mark, err));
+    TERN_TRY(tern__file_make_folders(mark, err));
     int descriptor = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor < 0) return fail_cache(err, mark, "written", errno);
     close(descriptor);

@@ -35,8 +35,6 @@ tern_status tern__hub_cache_find_commit(char commit[TERN_HUB_COMMIT_DIGITS + 1],
 /* The listing that huggingface_hub left; *is_known is false when there is none that can be read. */
 tern_status tern__hub_cache_read_tree(tern_hub_listing *out, bool *is_known, tern_hub_cache *cache, const char *commit, tern_error *err);
 
-/* Make the folders that a file of this path needs. */
-tern_status tern__hub_make_folders(const char *path, tern_error *err);
 /* Put the snapshot's link to a blob in place, over what was there if that leads nowhere. */
 tern_status tern__hub_cache_link(tern_hub_cache *cache, const char *commit, const char *path, const char *etag, tern_error *err);
 /* refs/<revision> says `commit`; nothing to do when the revision is a commit or refs/ says so already. */

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "hub/sha.h"
 
 static tern_hub_question question_of(const tern_hub_source *source, const char *path) {
@@ -373,8 +374,8 @@ static tern_status check_free_space(const blob_request *blobs, size_t n, tern_er
 
 static tern_status fetch_blobs(blob_request *blobs, size_t n, const tern_hub_source *source, tern_error *err) {
     tern_hub_progress *progress = &source->client->progress;
-    TERN_TRY(tern__hub_make_folders(blobs[0].blob, err));
-    TERN_TRY(tern__hub_make_folders(blobs[0].lock, err));
+    TERN_TRY(tern__file_make_folders(blobs[0].blob, err));
+    TERN_TRY(tern__file_make_folders(blobs[0].lock, err));
     TERN_TRY(check_free_space(blobs, n, err));
     progress->n_files += n;
     for (size_t i = 0; i < n; i++) progress->n_bytes += (uint64_t)blobs[i].file->n_bytes;

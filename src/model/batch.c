@@ -34,7 +34,13 @@ void tern__rows_clear(tern_rows_builder *rows) {
 
 tern_status tern__model_run(tern_model *model, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
     pthread_mutex_lock(&model->run_lock);
+    while (model->n_running >= model->device->max_concurrent_runs) pthread_cond_wait(&model->run_ended, &model->run_lock);
+    model->n_running++;
+    pthread_mutex_unlock(&model->run_lock);
     const tern_status status = model->device->run(model->compiled, batch, outputs, n_outputs, err);
+    pthread_mutex_lock(&model->run_lock);
+    model->n_running--;
+    pthread_cond_signal(&model->run_ended);
     pthread_mutex_unlock(&model->run_lock);
     return status;
 }

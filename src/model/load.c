@@ -214,7 +214,7 @@ static tern_status start_device(tern_model *model, const tern_model_options *opt
     if (options->threads < 0 || options->threads > 1024)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "threads: %d is not in 0 ... 1024", options->threads);
     const char *dtype = options->dtype != NULL ? options->dtype : "float32";
-    tern_device_options device_options = {.threads = options->threads, .isa = options->isa};
+    tern_device_options device_options = {.threads = options->threads, .isa = options->isa, .cache_folder = options->cache_folder};
     TERN_TRY(tern__device_find(&model->device, &device_options.unit, options->device != NULL ? options->device : "cpu", err));
     TERN_TRY(model->device->open(&model->opened, &device_options, err));
     TERN_TRY(tern__program_fuse(model->folder.program, model->device->supports, model->opened, err));
@@ -264,6 +264,11 @@ tern_status tern_model_load(tern_model **out, const char *folder, const tern_mod
         free(model);
         return TERN_FAIL(err, TERN_E_MEMORY, "a mutex could not be made");
     }
+    if (pthread_cond_init(&model->run_ended, NULL) != 0) {
+        pthread_mutex_destroy(&model->run_lock);
+        free(model);
+        return TERN_FAIL(err, TERN_E_MEMORY, "a condition variable could not be made");
+    }
     const tern_status status = load_parts(model, folder, options != NULL ? options : &defaults, err);
     if (status == TERN_OK) *out = model;
     else tern_model_free(model);
@@ -277,6 +282,7 @@ void tern_model_free(tern_model *model) {
     tern_tokenizer_free(model->tokenizer);
     tern__arena_free(&model->copies);
     tern__folder_close(&model->folder);
+    pthread_cond_destroy(&model->run_ended);
     pthread_mutex_destroy(&model->run_lock);
     free(model);
 }

@@ -170,7 +170,10 @@ struct tern_model {
     int64_t n_parameters;
     tern_dtype checkpoint_dtype;
     int64_t max_seq_length;
-    pthread_mutex_t run_lock; /* one run at a time */
+    /* Runs under way, no more than the device takes at once. */
+    int n_running;
+    pthread_mutex_t run_lock;
+    pthread_cond_t run_ended;
 };
 
 /* ---- Batches (batch.c) ---- */
@@ -203,7 +206,7 @@ void tern__rows_end_sequence(tern_rows_builder *rows);
 /* Start again, keeping the memory. */
 void tern__rows_clear(tern_rows_builder *rows);
 
-/* Run under the model's lock. */
+/* Run when the device takes one more. */
 tern_status tern__model_run(tern_model *model, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err);
 
 /* ---- Random checkpoints ---- */

@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "task/embed_texts.h"
-
-#define SPARSE_SHARE 8 /* of the token budget */
+#include "task/sequence_run.h"
 
 tern_embed_options tern_embed_options_default(void) {
     return (tern_embed_options){.size = sizeof(tern_embed_options), .max_batch_tokens = TERN_DEFAULT_BATCH_TOKENS};
@@ -70,41 +67,6 @@ static tern_status take_embedding(void *context, size_t sequence, const float *c
     memcpy(row, rows[0], out->width * sizeof(float));
     if (out->is_scaled) tern__scale_to_unit_length(row, out->width);
     return TERN_OK;
-}
-
-tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, int32_t output,
-                            const tern_embed_taker *taker, int32_t *n_tokens, tern_error *err) {
-    tern_stage_times times = {0};
-    tern_embed_options cut = *options;
-    cut.with_windows = false;
-    if (options->times != NULL) *options->times = times;
-    if (options->n_truncated != NULL) *options->n_truncated = 0;
-    if (n_texts == 0) return TERN_OK;
-    /* Each token has a row as wide as the vocabulary. */
-    const size_t share = model->folder.chain.is_sparse ? SPARSE_SHARE : 1;
-    tern_sequence_run run = {.model = model,
-                             .n = n_texts,
-                             .outputs = {output},
-                             .n_outputs = 1,
-                             .max_batch_tokens =
-                                 (options->max_batch_tokens != 0 ? options->max_batch_tokens : TERN_DEFAULT_BATCH_TOKENS) / share,
-                             .progress = options->progress,
-                             .user = options->user,
-                             .n_truncated = options->n_truncated,
-                             .times = &times,
-                             .take = taker->take,
-                             .context = taker->context};
-    tern_encoding *encodings = tern__alloc_zero(n_texts, sizeof *encodings);
-    if (encodings == NULL) return TERN_FAIL_MEMORY(err, n_texts * sizeof *encodings);
-    run.encodings = encodings;
-    const int64_t start_ns = tern__clock_ns();
-    tern_status status = tern__encode_for_embedding(encodings, &run.n_prompt_rows, model, texts, n_texts, &cut, err);
-    times.tokenize_ns = tern__clock_ns() - start_ns;
-    for (size_t t = 0; t < n_texts && n_tokens != NULL && status == TERN_OK; t++) n_tokens[t] = (int32_t)encodings[t].n;
-    if (status == TERN_OK) status = tern__sequence_run(&run, err);
-    if (status == TERN_OK && options->times != NULL) *options->times = times;
-    tern__encodings_free(encodings, n_texts);
-    return status;
 }
 
 tern_status tern_model_embed(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, float *rows,

@@ -15,7 +15,8 @@ typedef struct tern_embed_taker {
     void *context;
 } tern_embed_taker;
 
-/* Encode, run for one output, hand each text's rows to the taker. n_tokens: NULL, or [n_texts], filled before the taker is called. */
+/* embed_run.c: encode, run for one output, hand each text's rows to the taker. n_tokens: NULL, or [n_texts], filled before the taker gets
+ * the text. */
 tern_status tern__embed_run(tern_model *model, const tern_text *texts, size_t n_texts, const tern_embed_options *options, int32_t output,
                             const tern_embed_taker *taker, int32_t *n_tokens, tern_error *err);
 

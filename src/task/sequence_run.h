@@ -1,6 +1,7 @@
 /* sequence_run.h - texts through a model, what every task shares: tokenize, sort by length, run in batches under a token budget, hand the
  * rows of each text on. Memory is bounded whatever the input; since rows are packed, sorting is for the budget's sake alone: no batch pays
- * for padding, and a text's result does not depend on its company.
+ * for padding, and a text's result does not depend on its company. Where the device takes two runs at once, two threads pack and run
+ * batches; take and progress are the calling thread's in any case.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_TASK_SEQUENCE_RUN_H
 #define TERN_TASK_SEQUENCE_RUN_H
@@ -22,7 +23,7 @@ typedef struct tern_sequence_run {
     bool (*progress)(void *user, size_t done, size_t total); /* NULL: none; false stops */
     void *user;
     size_t *n_truncated;     /* set on success: how many encodings were cut; NULL: not wanted */
-    tern_stage_times *times; /* pack, compute and result are added to; NULL: not wanted */
+    tern_stage_times *times; /* pack, compute and result are added to, as tern.h says; NULL: not wanted */
     int64_t *node_ns;        /* [n_nodes] of the program, 0 before, of a run in one batch; NULL: not wanted */
     /* Called for every sequence once, the longest first and equally long ones in their order: rows[o] is its part of output o, one row a
      * token, a pick, or one row. */

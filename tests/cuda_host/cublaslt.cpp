@@ -1,9 +1,12 @@
-/* cublaslt.cpp - as much of cuBLASLt as the device calls, on the host: products in order, summed in float32. One algorithm.
+/* cublaslt.cpp - as much of cuBLASLt as the device calls, on the host: products in order, summed in float32. There are two
+ * algorithms, which do the same and of which the test says which is faster.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cstring>
 #include <cublasLt.h>
 
-#include "device/cuda/elements.cuh"
+#include "host.h"
+
+#include "device/cuda/narrow.cuh"
 
 namespace {
 
@@ -12,6 +15,7 @@ struct operation {
     cublasLtEpilogue_t epilogue;
     int transposes_a;
     const void *bias;
+    const float *a_scales, *b_scales; /* of each row of y, of each column; null: none */
 };
 struct matrix {
     cudaDataType_t type;
@@ -21,16 +25,22 @@ struct matrix {
 
 float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
     const size_t i = row + column * (size_t)m.ld;
-    return m.type == CUDA_R_32F   ? ((const float *)data)[i]
-           : m.type == CUDA_R_16F ? to_float(((const f16 *)data)[i])
-                                  : to_float(((const bf16 *)data)[i]);
+    return m.type == CUDA_R_32F       ? ((const float *)data)[i]
+           : m.type == CUDA_R_8F_E4M3 ? narrow<e4m3>::pair(((const uint8_t *)data)[i]).x
+           : m.type == CUDA_R_8I      ? ((const int8_t *)data)[i]
+           : m.type == CUDA_R_16F     ? to_float(((const f16 *)data)[i])
+                                      : to_float(((const bf16 *)data)[i]);
 }
 void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value) {
     const size_t i = row + column * (size_t)m.ld;
     if (m.type == CUDA_R_32F) ((float *)data)[i] = value;
+    else if (m.type == CUDA_R_32I) ((int32_t *)data)[i] = (int32_t)value;
     else if (m.type == CUDA_R_16F) ((f16 *)data)[i] = from_float<f16>(value);
     else ((bf16 *)data)[i] = from_float<bf16>(value);
 }
+
+/* What stands in an algorithm's words: its number, its scratch memory, its reduction scheme; the others are 0. */
+enum { NUMBER, WORKSPACE, REDUCTION, N_USED };
 
 bool has(const operation &o, cublasLtEpilogue_t epilogue) { return (o.epilogue & epilogue) == epilogue; }
 
@@ -51,11 +61,11 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
     delete (int *)handle;
     return CUBLAS_STATUS_SUCCESS;
 }
-size_t cublasLtGetVersion(void) { return 0; }
+size_t cublasLtGetVersion(void) { return tern_cuda_host()->cublaslt; }
 const char *cublasLtGetStatusString(cublasStatus_t) { return "a status of the host's cuBLASLt"; }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute, cudaDataType_t) {
-    *out = (cublasLtMatmulDesc_t) new operation{compute, CUBLASLT_EPILOGUE_DEFAULT, CUBLAS_OP_N, nullptr};
+    *out = (cublasLtMatmulDesc_t) new operation{compute, CUBLASLT_EPILOGUE_DEFAULT, CUBLAS_OP_N, nullptr, nullptr, nullptr};
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
@@ -67,8 +77,12 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
     operation *o = (operation *)desc;
     if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) memcpy(&o->transposes_a, value, bytes);
     else if (attribute == CUBLASLT_MATMUL_DESC_EPILOGUE) memcpy(&o->epilogue, value, bytes);
+    else if (attribute == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER) memcpy(&o->a_scales, value, bytes);
+    else if (attribute == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER) memcpy(&o->b_scales, value, bytes);
     else if (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER) memcpy(&o->bias, value, bytes);
-    else return CUBLAS_STATUS_NOT_SUPPORTED;
+    else if (attribute != CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE && attribute != CUBLASLT_MATMUL_DESC_A_SCALE_MODE &&
+             attribute != CUBLASLT_MATMUL_DESC_B_SCALE_MODE)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type, uint64_t rows, uint64_t columns, int64_t ld) {
@@ -92,28 +106,60 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, 
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int capacity,
                                               cublasLtMatmulHeuristicResult_t *results, int *n) {
-    memset(results, 0, sizeof *results);
-    *n = 1;
+    host_state *host = tern_cuda_host();
+    host_note_choice();
+    host->n_suggestions++;
+    *n = capacity < 2 ? capacity : 2;
+    for (int i = 0; i < *n; i++) {
+        results[i] = cublasLtMatmulHeuristicResult_t{};
+        results[i].algo.data[NUMBER] = (uint64_t)i;
+        results[i].algo.data[WORKSPACE] = host->workspace;
+        results[i].algo.data[REDUCTION] = host->reduction;
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                       cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *algorithm,
+                                       cublasLtMatmulHeuristicResult_t *result) {
+    for (size_t i = N_USED; i < sizeof algorithm->data / sizeof *algorithm->data; i++)
+        if (algorithm->data[i] != 0) return CUBLAS_STATUS_INVALID_VALUE;
+    result->workspaceSize = algorithm->data[WORKSPACE];
+    return algorithm->data[NUMBER] < 2 && !tern_cuda_host()->refuses ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
+                                                    void *value, size_t bytes, size_t *) {
+    const uint32_t reduction = (uint32_t)algorithm->data[REDUCTION];
+    if (attribute != CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME || bytes != sizeof reduction) return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(value, &reduction, sizeof reduction);
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *, const void *a, cublasLtMatrixLayout_t a_layout,
                               const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
-                              cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *,
-                              void *, size_t, cudaStream_t stream) {
+                              cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t *algorithm, void *, size_t, cudaStream_t stream) {
     const operation o = *(const operation *)desc;
     const matrix ma = *(const matrix *)a_layout, mb = *(const matrix *)b_layout, mc = *(const matrix *)c_layout,
                  md = *(const matrix *)d_layout;
     const float scale = *(const float *)beta;
     if (o.transposes_a != CUBLAS_OP_T || ma.rows != mb.rows || ma.columns != md.rows || mb.columns != md.columns)
         return CUBLAS_STATUS_INVALID_VALUE;
+    host_state *host = tern_cuda_host();
+    if (algorithm->data[NUMBER] > 1) return CUBLAS_STATUS_INVALID_VALUE;
+    if (host->n_failing > 0) {
+        host->n_failing--;
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    host->n_products[algorithm->data[NUMBER]]++;
+    if ((int)algorithm->data[NUMBER] != host->fastest) host->lag_ms += 1000;
     const cudaError_t error = host_submit(stream, [=] {
         for (uint64_t column = 0; column < md.columns; column++)
             for (uint64_t row = 0; row < md.rows; row++) {
                 float sum = 0;
                 for (uint64_t k = 0; k < ma.rows; k++) sum += at(ma, a, k, row) * at(mb, b, k, column);
+                if (o.a_scales != nullptr) sum *= o.a_scales[row] * o.b_scales[column];
                 if (scale != 0) sum += scale * at(mc, c, row, column);
                 if (has(o, CUBLASLT_EPILOGUE_BIAS)) sum += at(matrix{md.type, md.rows, 1, (int64_t)md.rows}, o.bias, row, 0);
                 put(md, d, row, column, finish(o, sum));

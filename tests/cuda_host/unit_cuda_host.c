@@ -1,5 +1,6 @@
 /* unit_cuda_host.c - the CUDA device over the host's runtime (runtime.cpp): what it says when there is no GPU, that a batch's bits do not
- * depend on its company, that buckets share graphs, and that every call of CUDA may fail without loss.
+ * depend on its company, that buckets share graphs, that two runs may be under way at once, and that every call of CUDA may fail without
+ * loss.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,11 +11,13 @@
 
 #include <cmocka.h>
 #include <dlfcn.h>
+#include <pthread.h>
+#include <time.h>
 
 #include "device/device.h"
 #include "host.h"
 
-enum { WIDTH = 64, HEADS = 2, VOCABULARY = 50, POSITIONS = 120, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */ };
+enum { WIDTH = 64, HEADS = 2, VOCABULARY = 50, POSITIONS = 120, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */, LAUNCH_FAILURE = 719 };
 
 static const tern_device_record *record;
 static host_state *host, whole;
@@ -231,16 +234,17 @@ static void test_faults(void **state) {
     assert_int_equal(run_sequences(compiled, 0, 4, expected, NULL), TERN_OK);
     record->release(compiled);
     record->close(device);
-    bool failed = true;
-    for (long call = 0; failed; call++) {
+    bool is_reached = true;
+    for (long call = 0; is_reached; call++) {
         tern_error err = {.code = TERN_OK};
         host->fail_at = host->n_calls + call;
         host->fail_with = OUT_OF_MEMORY;
-        failed = record->open(&device, &(tern_device_options){0}, &err) != TERN_OK;
+        bool failed = record->open(&device, &(tern_device_options){0}, &err) != TERN_OK;
         if (!failed) {
             failed = record->compile(&compiled, device, p, "bfloat16", &err) != TERN_OK;
             if (!failed) {
                 failed = run_sequences(compiled, 0, 4, out, &err) != TERN_OK;
+                is_reached = host->n_calls > host->fail_at;
                 host->fail_at = -1;
                 assert_int_equal(run_sequences(compiled, 0, 4, out, NULL), TERN_OK);
                 assert_memory_equal(out, expected, sizeof out);
@@ -269,12 +273,254 @@ static void test_full(void **state) {
     assert_int_equal(host->used, 0);
 }
 
+/* ---- Two runs at once ---- */
+
+enum { SCRATCH_BYTES = 32 << 20 /* what the second lane takes beside its batches */, N_RUNS = 6, N_FIRST = 4, N_ALL = 6 };
+
+/* Sequences first ... end - 1 in a thread of their own, n_runs times, each compared with `expected`. */
+typedef struct runner {
+    void *compiled;
+    const float *expected;
+    int first, end, n_runs, n_wrong;
+    tern_status status; /* of the last */
+    tern_error err;
+    pthread_t thread;
+} runner;
+
+/* Where a thread that launches a graph waits a moment for another one that does. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int n_inside, n_met;
+} meeting = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void wait_for_other(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 5000000;
+    until.tv_sec += until.tv_nsec / 1000000000, until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&meeting.lock);
+    const int n_met = meeting.n_met;
+    if (++meeting.n_inside == 2) meeting.n_met++;
+    pthread_cond_broadcast(&meeting.changed);
+    for (int error = 0; error == 0 && meeting.n_met == n_met;) error = pthread_cond_timedwait(&meeting.changed, &meeting.lock, &until);
+    meeting.n_inside--;
+    pthread_mutex_unlock(&meeting.lock);
+}
+
+static void *run_thread(void *argument) {
+    runner *r = argument;
+    float out[16 * WIDTH];
+    for (int i = 0; i < r->n_runs; i++) {
+        r->status = run_sequences(r->compiled, r->first, r->end, out, &r->err);
+        if (r->status == TERN_OK) r->n_wrong += memcmp(out, r->expected, (size_t)(r->end - r->first) * WIDTH * sizeof *out) != 0;
+    }
+    return NULL;
+}
+
+static void start(runner *r) { assert_int_equal(pthread_create(&r->thread, NULL, run_thread, r), 0); }
+
+static void expect_right(runner *r) {
+    pthread_join(r->thread, NULL);
+    if (r->status != TERN_OK) fail_msg("%s", r->err.message);
+    assert_int_equal(r->n_wrong, 0);
+}
+
+/* A program, and what its sequences are alone. */
+typedef struct fixture {
+    tern_program *program;
+    void *device, *compiled;
+    float expected[N_ALL * WIDTH];
+    runner first, second;
+} fixture;
+
+static fixture *open_fixture(const char *dtype) {
+    fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    f->program = build();
+    f->device = open_device();
+    f->compiled = compile(f->device, f->program, dtype);
+    assert_int_equal(run_sequences(f->compiled, 0, N_FIRST, f->expected, NULL), TERN_OK);
+    assert_int_equal(run_sequences(f->compiled, N_FIRST, N_ALL, f->expected + N_FIRST * WIDTH, NULL), TERN_OK);
+    f->first = (runner){.compiled = f->compiled, .expected = f->expected, .end = N_FIRST, .n_runs = N_RUNS};
+    f->second =
+        (runner){.compiled = f->compiled, .expected = f->expected + N_FIRST * WIDTH, .first = N_FIRST, .end = N_ALL, .n_runs = N_RUNS};
+    meeting.n_met = 0;
+    return f;
+}
+
+static void compile_again(fixture *f, const char *dtype) {
+    record->release(f->compiled);
+    f->compiled = f->first.compiled = f->second.compiled = compile(f->device, f->program, dtype);
+}
+
+static void close_fixture(fixture *f) {
+    host->on_graph = NULL;
+    record->release(f->compiled);
+    record->close(f->device);
+    free_program(f->program);
+    free(f);
+    assert_int_equal(host->used, 0);
+    assert_int_equal(host->n_graphs, 0);
+}
+
+static void run_both(fixture *f) {
+    host->on_graph = wait_for_other;
+    start(&f->first);
+    start(&f->second);
+    expect_right(&f->first);
+    expect_right(&f->second);
+    host->on_graph = NULL;
+}
+
+/* Two threads' runs are under way together; the memory of a second lane is taken only then. */
+static void test_two_at_once(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"float32", "bfloat16"};
+    assert_int_equal(record->max_concurrent_runs, 2);
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        fixture *f = open_fixture(dtypes[d]);
+        float out[N_FIRST * WIDTH];
+        const size_t one = host->used;
+        for (int i = 0; i < 3; i++) assert_int_equal(run_sequences(f->compiled, 0, N_FIRST, out, NULL), TERN_OK);
+        assert_int_equal(host->used, one);
+        for (int i = 0; i < 3; i++) run_both(f);
+        assert_true(meeting.n_met > 0);
+        assert_true(host->used > one + SCRATCH_BYTES && host->used < one + SCRATCH_BYTES + (4 << 20));
+        close_fixture(f);
+    }
+}
+
+/* More threads than lanes, of a program that has not run yet: no algorithm is measured while another run is under way. */
+static void test_many_threads(void **state) {
+    (void)state;
+    fixture *f = open_fixture("float32");
+    runner runners[5];
+    compile_again(f, "float32");
+    host->on_graph = wait_for_other;
+    for (int i = 0; i < 5; i++) {
+        runners[i] = i % 2 == 0 ? f->first : f->second;
+        start(&runners[i]);
+    }
+    for (int i = 0; i < 5; i++) expect_right(&runners[i]);
+    assert_int_equal(host->n_disturbed, 0);
+    close_fixture(f);
+}
+
+/* No memory for a second lane: its run waits for the first, and no other asks for it again. */
+static void test_no_memory_for_a_second_lane(void **state) {
+    (void)state;
+    fixture *f = open_fixture("bfloat16");
+    const size_t one = host->used;
+    host->memory = one + SCRATCH_BYTES + 1000; /* its scratch memory, but not its activations */
+    run_both(f);
+    run_both(f);
+    assert_int_equal(host->n_refused, 1);
+    assert_int_equal(host->used, one);
+    assert_int_equal(meeting.n_met, 0);
+    close_fixture(f);
+}
+
+/* A batch for which there is memory once the second lane gives up its own; then one for which there is none. */
+static void test_first_lane_takes_all(void **state) {
+    (void)state;
+    float all[12 * WIDTH], expected[9 * WIDTH];
+    tern_error err;
+    fixture *f = open_fixture("bfloat16");
+    void *other = compile(f->device, f->program, "bfloat16");
+    assert_int_equal(run_sequences(other, 0, 9, expected, NULL), TERN_OK);
+    record->release(other);
+    run_both(f);
+    assert_true(host->used > SCRATCH_BYTES * 2);
+    const size_t two = host->used;
+    host->memory = two;
+    assert_int_equal(run_sequences(f->compiled, 0, 9, all, NULL), TERN_OK);
+    assert_memory_equal(all, expected, sizeof expected);
+    assert_true(host->used < two - SCRATCH_BYTES / 2);
+    host->memory = host->used;
+    assert_int_equal(run_sequences(f->compiled, 0, 12, all, &err), TERN_E_MEMORY);
+    if (strstr(err.message, "MiB for the activations of a batch") == NULL || strstr(err.message, "free") == NULL)
+        fail_msg("%s", err.message);
+    assert_int_equal(run_sequences(f->compiled, 0, N_FIRST, all, NULL), TERN_OK);
+    close_fixture(f);
+}
+
+/* Each call of CUDA fails in turn while two threads run, whichever of them it hits. */
+static void expect_faults_survived(int fail_with, tern_status code) {
+    fixture *f = open_fixture("bfloat16");
+    runner *const both[] = {&f->first, &f->second};
+    bool reached = true;
+    for (long call = 0; reached; call++) {
+        compile_again(f, "bfloat16");
+        host->fail_with = fail_with;
+        host->fail_at = host->n_calls + call;
+        host->on_graph = wait_for_other;
+        for (int i = 0; i < 2; i++) {
+            both[i]->n_runs = 1;
+            start(both[i]);
+        }
+        for (int i = 0; i < 2; i++) {
+            pthread_join(both[i]->thread, NULL);
+            if (both[i]->status != TERN_OK && both[i]->status != code) fail_msg("call %ld: %s", call, both[i]->err.message);
+            assert_int_equal(both[i]->n_wrong, 0);
+        }
+        reached = host->n_calls > host->fail_at;
+        host->fail_at = -1;
+        run_both(f);
+    }
+    close_fixture(f);
+}
+
+static void test_faults_of_two(void **state) {
+    (void)state;
+    expect_faults_survived(LAUNCH_FAILURE, TERN_E_DEVICE);
+    expect_faults_survived(OUT_OF_MEMORY, TERN_E_MEMORY);
+}
+
+/* From each call on, the device is lost: every call says so, and all is freed. */
+static void test_lost(void **state) {
+    (void)state;
+    float out[4 * WIDTH];
+    tern_program *p = build();
+    bool reached = true;
+    for (long call = 0; reached; call++) {
+        void *device, *compiled;
+        tern_error err = {.code = TERN_OK};
+        *host = whole;
+        host->n_calls = 0, host->fail_at = call, host->fail_with = LAUNCH_FAILURE, host->is_lost = 1;
+        tern_status status = record->open(&device, &(tern_device_options){0}, &err);
+        if (status == TERN_OK) {
+            status = record->compile(&compiled, device, p, "bfloat16", &err);
+            if (status == TERN_OK) {
+                for (int i = 0; i < 3 && status == TERN_OK; i++) status = run_sequences(compiled, 0, 4, out, &err);
+                reached = status != TERN_OK;
+                for (int i = 0; i < 3 && reached; i++) assert_int_equal(run_sequences(compiled, 0, 2 + i, out, &err), TERN_E_DEVICE);
+                record->release(compiled);
+            }
+            record->close(device);
+        }
+        if (status != TERN_OK && status != TERN_E_DEVICE) fail_msg("call %ld: %s", call, err.message);
+        if (host->used != 0 || host->n_graphs != 0)
+            fail_msg("call %ld: %zu bytes and %ld graphs are left", call, host->used, host->n_graphs);
+    }
+    free_program(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_absence, make_whole), cmocka_unit_test_teardown(test_units, make_whole),
-        cmocka_unit_test_teardown(test_dtypes, make_whole),  cmocka_unit_test_teardown(test_same_bits, make_whole),
-        cmocka_unit_test_teardown(test_graphs, make_whole),  cmocka_unit_test_teardown(test_faults, make_whole),
+        cmocka_unit_test_teardown(test_absence, make_whole),
+        cmocka_unit_test_teardown(test_units, make_whole),
+        cmocka_unit_test_teardown(test_dtypes, make_whole),
+        cmocka_unit_test_teardown(test_same_bits, make_whole),
+        cmocka_unit_test_teardown(test_graphs, make_whole),
+        cmocka_unit_test_teardown(test_faults, make_whole),
         cmocka_unit_test_teardown(test_full, make_whole),
+        cmocka_unit_test_teardown(test_two_at_once, make_whole),
+        cmocka_unit_test_teardown(test_many_threads, make_whole),
+        cmocka_unit_test_teardown(test_no_memory_for_a_second_lane, make_whole),
+        cmocka_unit_test_teardown(test_first_lane_takes_all, make_whole),
+        cmocka_unit_test_teardown(test_faults_of_two, make_whole),
+        cmocka_unit_test_teardown(test_lost, make_whole),
     };
     return cmocka_run_group_tests_name("CUDA on the host", tests, find_device, NULL);
 }

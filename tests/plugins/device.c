@@ -21,6 +21,7 @@ static const tern_device_record record = {
 #else
     .name = "cuda",
 #endif
+    .max_concurrent_runs = 1,
     .probe = probe,
 };
 

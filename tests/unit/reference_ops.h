@@ -71,21 +71,27 @@ typedef struct reference_dtype {
     double lookup;    /* of rows that come from a table: 1 where the table was rounded */
     int64_t group;    /* linears' weights are quantized in groups of so many, where those are whole; 0: not */
     double step;      /* what an element of such a weight, within -1 ... 1, may be off by */
+    /* Of 8-bit operands of linears, where rows are whole sixteens, what an element may be off by: */
+    double row_step; /* times the largest of its row */
+    double relative; /* times itself */
 } reference_dtype;
 
 /* tf32 is float32 whose products have operands of 11 bits, cut or rounded, so 2^-10 of each at most, which do not all point one way.
  * float32: exp gives 0 below 2.5e-38. */
-static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 0, 0},
-                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0x1p11, 0, 0, 0},
-                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1, 1, 0, 0},
-                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1, 1, 0, 0},
+static const reference_dtype reference_dtypes[] = {{"float32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 0, 0, 0, 0},
+                                                   {"tf32", UNIT_ROUNDOFF, 1e-37, 0x1p14, 0x1p11, 0, 0, 0, 0, 0},
+                                                   {"float16", 0x1p-11, 0x1p-25, 8, 1, 1, 0, 0, 0, 0},
+                                                   {"bfloat16", 0x1p-8, 1e-37, 8, 1, 1, 0, 0, 0, 0},
+                                                   /* beside linears as bfloat16; half of a step of 1 / 127, half of the last of 4 bits */
+                                                   {"int8", 0x1p-8, 1e-37, 8, 1, 1, 0, 0, 0.5 / 127, 0},
+                                                   {"float8_e4m3fn", 0x1p-8, 1e-37, 8, 1, 1, 0, 0, 0, 0x1p-4},
                                                    /* half of a step of 2 / 255 or 2 / 15, which grows by a tenth so that 0 is exact;
                                                     * mxfp4: of the largest, 4 or 6 times a power of 2, a quarter */
-                                                   {"affine8-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 255},
-                                                   {"affine8-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 255},
-                                                   {"affine4-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 15},
-                                                   {"affine4-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 15},
-                                                   {"mxfp4", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 0.25}};
+                                                   {"affine8-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 255, 0, 0},
+                                                   {"affine8-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 255, 0, 0},
+                                                   {"affine4-g64", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 64, 1.1 / 15, 0, 0},
+                                                   {"affine4-g32", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 1.1 / 15, 0, 0},
+                                                   {"mxfp4", UNIT_ROUNDOFF, 1e-37, 8, 1, 0, 32, 0.25, 0, 0}};
 
 typedef struct reference {
     const tern_program *program; /* core ops only */
@@ -144,17 +150,27 @@ static inline void reference_linear(const reference *r, const tern_node *node) {
     const bool is_quantized = r->dtype->group > 0 && k % (size_t)r->dtype->group == 0;
     double *row = malloc(k * sizeof *row);
     for (size_t j = 0; j < n; j++) {
-        for (size_t c = 0; c < k; c++) row[c] = reference_weight(r, node, 0, j * k + c);
+        double most_w = 0, squares_w = 0;
+        for (size_t c = 0; c < k; c++) {
+            row[c] = reference_weight(r, node, 0, j * k + c);
+            most_w = fmax(most_w, fabs(row[c])), squares_w += row[c] * row[c];
+        }
         const double bias = has_bias ? reference_weight(r, node, 1, j) : 0;
         for (size_t i = 0; i < reference_rows(r, node->output); i++) {
-            double sum = bias, size = fabs(bias), passed = 0, squares = 0;
+            double sum = bias, size = fabs(bias), passed = 0, squares = 0, most = 0, products = 0;
             for (size_t c = 0; c < k; c++) {
                 sum += r->y[x][i * k + c] * row[c];
                 size += fabs(r->y[x][i * k + c] * row[c]);
                 passed += r->e[x][i * k + c] * fabs(row[c]);
                 squares += r->y[x][i * k + c] * r->y[x][i * k + c];
+                most = fmax(most, fabs(r->y[x][i * k + c]));
+                products += r->y[x][i * k + c] * r->y[x][i * k + c] * row[c] * row[c];
             }
             if (is_quantized) passed += 6 * sqrt(squares / 3) * r->dtype->step / r->dtype->u; /* 6 standard deviations */
+            if (k % 16 == 0) {                                                                /* of both operands */
+                const double steps = (squares * most_w * most_w + squares_w * most * most) * r->dtype->row_step * r->dtype->row_step;
+                passed += 6 * sqrt((steps + 2 * products * r->dtype->relative * r->dtype->relative) / 3) / r->dtype->u;
+            }
             r->y[to][i * n + j] = sum;
             r->e[to][i * n + j] = passed + r->dtype->linear * size;
         }

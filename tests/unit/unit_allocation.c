@@ -490,14 +490,14 @@ static void make_hub(void) {
 #define HUB_SNAPSHOT "hub/models--org--name/snapshots/" HUB_COMMIT "/"
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, HUB_SNAPSHOT "%s", names[i]);
-        if (tern__hub_make_folders(in_folder(path).text, &err) != TERN_OK) fail_msg("%s", err.message);
+        if (tern__file_make_folders(in_folder(path).text, &err) != TERN_OK) fail_msg("%s", err.message);
         write_text(path, "{}");
     }
     write_text(HUB_SNAPSHOT "modules.json", "[{\"path\": \"\"}, {\"path\": \"1_Pooling\"}]");
     write_text(HUB_SNAPSHOT "model.safetensors.index.json", "{\"weight_map\": {\"a\": \"1.safetensors\", \"b\": \"2.safetensors\"}}");
     for (int i = 0; i < 2; i++) {
         static const char *const others[] = {"hub/models--org--name/refs/main", "hub/models--org--name/trees/" HUB_COMMIT ".json"};
-        if (tern__hub_make_folders(in_folder(others[i]).text, &err) != TERN_OK) fail_msg("%s", err.message);
+        if (tern__file_make_folders(in_folder(others[i]).text, &err) != TERN_OK) fail_msg("%s", err.message);
     }
     write_text("hub/models--org--name/refs/main", HUB_COMMIT);
     write_text("hub/models--org--name/trees/" HUB_COMMIT ".json",

@@ -16,7 +16,7 @@
 /* A file with the folders it needs. */
 static void put(const test_folder *folder, const char *name, const char *text) {
     test_path path = test_path_of(folder, name);
-    assert_int_equal(tern__hub_make_folders(path.text, NULL), TERN_OK);
+    assert_int_equal(tern__file_make_folders(path.text, NULL), TERN_OK);
     test_file_write(folder, name, text, strlen(text));
 }
 

@@ -62,6 +62,7 @@ static size_t cpu_packed_bytes(const void *compiled) { return ((const tern_cpu_c
 
 const tern_device_record tern__device_cpu = {
     .name = "cpu",
+    .max_concurrent_runs = 1,
     .probe = cpu_probe,
     .open = cpu_open,
     .close = cpu_close,

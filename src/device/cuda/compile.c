@@ -50,12 +50,25 @@ static tern_status check_program(const tern_cuda_device *device, const tern_prog
     return TERN_OK;
 }
 
+/* 8-bit operands: activations are stored as the widest range of 16 bits that the GPU has. */
+static tern_status choose_narrow_type(tern_cuda_compiled *c, const char *dtype, tern_error *err) {
+    const int capability = c->device->capability;
+    c->narrow_type = strcmp(dtype, "int8") == 0 ? TERN_CUDA_I8 : TERN_CUDA_E4M3;
+    c->type = capability >= 80 ? TERN_CUDA_BF16 : TERN_CUDA_F16;
+    if (c->narrow_type == TERN_CUDA_I8 || capability >= 89) return TERN_OK;
+    return TERN_FAIL(err, TERN_E_DTYPE, "%s: %s has no %s, which begins with sm_89; it has int8", c->device->name, c->device->isa, dtype);
+}
+
 static tern_status choose_type(tern_cuda_compiled *c, const char *dtype, tern_error *err) {
+    if (strcmp(dtype, "float8_e4m3fn") == 0 || strcmp(dtype, "int8") == 0) return choose_narrow_type(c, dtype, err);
     c->is_tf32 = strcmp(dtype, "tf32") == 0;
     if (strcmp(dtype, "float32") == 0 || c->is_tf32) c->type = TERN_CUDA_F32;
     else if (strcmp(dtype, "float16") == 0) c->type = TERN_CUDA_F16;
     else if (strcmp(dtype, "bfloat16") == 0) c->type = TERN_CUDA_BF16;
-    else return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": cuda computes in float32, tf32, float16 and bfloat16", dtype);
+    else
+        return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": cuda computes in float32, tf32, float16, bfloat16, float8_e4m3fn and int8",
+                         dtype);
+    c->narrow_type = c->type;
     if (c->device->capability < 80 && (c->is_tf32 || c->type == TERN_CUDA_BF16))
         return TERN_FAIL(err, TERN_E_DTYPE, "%s: %s has no %s; it computes in float32 and float16", c->device->name, c->device->isa, dtype);
     return TERN_OK;
@@ -108,11 +121,19 @@ static const tern_weight *weight_at(const tern_program *program, const tern_node
     return w < node->n_weights && node->weights[w] != TERN_NO_WEIGHT ? &program->weights[node->weights[w]] : NULL;
 }
 
+/* Linears over tokens, whose rows tensor cores take as they are; heads keep the storage type. */
+static bool is_narrow(const tern_cuda_compiled *c, const tern_node *node) {
+    const tern_value_info *output = tern__value(c->program, node->output);
+    return c->narrow_type != c->type && output->space == TERN_SPACE_TOKENS && output->width % 16 == 0 &&
+           tern__value(c->program, node->inputs[0])->width % 16 == 0;
+}
+
 static tern_status upload_linear(tern_cuda_upload *upload, int32_t n, tern_error *err) {
     tern_cuda_compiled *c = upload->compiled;
     const tern_node *node = &c->program->nodes[n];
+    tern_cuda_step *step = &c->steps[n];
     const int n_parts = node->op == TERN_OP_LINEAR_CONCAT ? node->n_weights / 2 : 1;
-    const int32_t k = tern__value(c->program, node->inputs[0])->width;
+    const int32_t k = tern__value(c->program, node->inputs[0])->width, width = tern__value(c->program, node->output)->width;
     const tern_weight *weights[TERN_OP_MAX_WEIGHTS / 2], *biases[TERN_OP_MAX_WEIGHTS / 2];
     int64_t rows[TERN_OP_MAX_WEIGHTS / 2];
     tern_cuda_rows bias;
@@ -121,9 +142,16 @@ static tern_status upload_linear(tern_cuda_upload *upload, int32_t n, tern_error
         biases[p] = weight_at(c->program, node, 2 * p + 1);
         rows[p] = weights[p]->shape[0];
     }
-    TERN_TRY(tern__cuda_upload_parts(upload, &c->steps[n].weight, weights, rows, n_parts, k, tern__cuda_stride(k), c->type, err));
+    step->weight_type = is_narrow(c, node) ? c->narrow_type : c->type;
+    if (step->weight_type == c->type) {
+        TERN_TRY(tern__cuda_upload_parts(upload, &step->weight, weights, rows, n_parts, k, tern__cuda_stride(k), c->type, err));
+    } else {
+        TERN_TRY(tern__cuda_upload_narrow(upload, &step->weight, &step->weight_scales, weights, rows, n_parts, k, c->narrow_type, err));
+        if (c->narrow_k < k) c->narrow_k = k;
+        if (c->narrow_n < width) c->narrow_n = width;
+    }
     TERN_TRY(tern__cuda_upload_parts(upload, &bias, biases, rows, n_parts, 1, 1, c->type, err));
-    c->steps[n].bias = bias.data;
+    step->bias = bias.data;
     return TERN_OK;
 }
 
@@ -220,8 +248,11 @@ static tern_status upload_node(tern_cuda_upload *upload, int32_t n, tern_error *
 
 static tern_status upload_all(tern_cuda_compiled *c, tern_error *err) {
     tern_cuda_upload upload = {.compiled = c};
-    for (int32_t n = 0; n < c->program->n_nodes; n++) TERN_TRY(upload_node(&upload, n, err));
-    TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->stream), "copying weights", err);
+    tern_status status = TERN_OK;
+    for (int32_t n = 0; n < c->program->n_nodes && status == TERN_OK; n++) status = upload_node(&upload, n, err);
+    tern__cuda_upload_end(&upload);
+    if (status != TERN_OK) return status;
+    TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->queue.stream), "copying weights", err);
     return TERN_OK;
 }
 
@@ -245,11 +276,8 @@ static tern_status compile_into(tern_cuda_compiled *c, const char *dtype, tern_e
     TERN_TRY(check_program(c->device, c->program, err));
     TERN_TRY(tern__plan_make(&c->plan, c->program, err));
     c->steps = tern__alloc_zero(n_nodes, sizeof *c->steps);
-    c->needed = tern__alloc_zero(n_nodes, sizeof *c->needed);
-    c->wanted = tern__alloc_zero((size_t)c->program->n_outputs, sizeof *c->wanted);
-    c->slot_offsets = tern__alloc_zero((size_t)c->plan.n_slots, sizeof *c->slot_offsets);
-    if (c->steps == NULL || c->needed == NULL || c->wanted == NULL || c->slot_offsets == NULL)
-        return TERN_FAIL_MEMORY(err, n_nodes * sizeof *c->steps);
+    if (c->steps == NULL) return TERN_FAIL_MEMORY(err, n_nodes * sizeof *c->steps);
+    TERN_TRY(tern__cuda_lanes_init(c, err));
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         choose_attention(c, n);
         if (is_norm(c->program->nodes[n].op)) fold_lookups(c, n);
@@ -273,15 +301,13 @@ void tern__cuda_release(void *compiled) {
     tern_cuda_compiled *c = compiled;
     if (c == NULL) return;
     cudaSetDevice(c->device->index);
-    cudaStreamSynchronize(c->device->stream);
-    tern__cuda_run_release(c);
+    cudaStreamSynchronize(c->device->queue.stream);
+    tern__cuda_lanes_free(c);
+    tern__cuda_algorithm_cache_write(c->device->algorithm_cache);
     for (size_t b = 0; b < c->n_blocks; b++) cudaFree(c->blocks[b].data);
     tern__plan_free(&c->plan);
     free(c->blocks);
     free(c->algorithms.entries);
     free(c->steps);
-    free(c->needed);
-    free(c->wanted);
-    free(c->slot_offsets);
     free(c);
 }

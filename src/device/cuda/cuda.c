@@ -12,7 +12,6 @@
 #include "device/plugin.h"
 
 #define MIN_CAPABILITY 75
-#define LT_WORKSPACE   ((size_t)32 << 20)
 
 /* ---- Errors ---- */
 
@@ -27,7 +26,8 @@ tern_status tern__cuda_fail(const tern_cuda_device *device, cudaError_t error, c
     return TERN_FAIL(err, TERN_E_DEVICE, "%s: %s: %s (%s)", device->name, what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-tern_status tern__cuda_alloc(const tern_cuda_device *device, void **out, size_t bytes, const char *what, tern_error *err) {
+tern_status tern__cuda_alloc(const tern_cuda_queue *queue, void **out, size_t bytes, const char *what, tern_error *err) {
+    const tern_cuda_device *device = queue->device;
     *out = NULL;
     const cudaError_t error = cudaMalloc(out, bytes);
     if (error == cudaErrorMemoryAllocation) {
@@ -36,11 +36,32 @@ tern_status tern__cuda_alloc(const tern_cuda_device *device, void **out, size_t 
         return tern__cuda_fail(device, error, message, err);
     }
     if (error != cudaSuccess) return tern__cuda_fail(device, error, what, err);
-    const cudaError_t cleared = cudaMemsetAsync(*out, 0, bytes, device->stream);
+    const cudaError_t cleared = cudaMemsetAsync(*out, 0, bytes, queue->stream);
     if (cleared == cudaSuccess) return TERN_OK;
     cudaFree(*out);
     *out = NULL;
     return tern__cuda_fail(device, cleared, what, err);
+}
+
+tern_status tern__cuda_pin(const tern_cuda_device *device, void **out, size_t bytes, const char *what, tern_error *err) {
+    *out = NULL;
+    const cudaError_t error = cudaHostAlloc(out, bytes, cudaHostAllocDefault);
+    if (error != cudaErrorMemoryAllocation) return error == cudaSuccess ? TERN_OK : tern__cuda_fail(device, error, what, err);
+    cudaGetLastError();
+    return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of pinned host memory: %zu KiB for %s", device->name, (bytes + 1023) >> 10, what);
+}
+
+tern_status tern__cuda_queue_open(tern_cuda_queue *queue, tern_error *err) {
+    TERN_CUDA_TRY(queue->device, cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking), "making a stream", err);
+    const tern_status status = tern__cuda_alloc(queue, &queue->lt_workspace, TERN_CUDA_LT_WORKSPACE, "the scratch memory of cuBLASLt", err);
+    if (status != TERN_OK) tern__cuda_queue_close(queue);
+    return status;
+}
+
+void tern__cuda_queue_close(tern_cuda_queue *queue) {
+    if (queue->lt_workspace != NULL) cudaFree(queue->lt_workspace);
+    if (queue->stream != NULL) cudaStreamDestroy(queue->stream);
+    queue->lt_workspace = NULL, queue->stream = NULL;
 }
 
 /* Why there is no device, for a person. */
@@ -123,7 +144,7 @@ static tern_status choose_index(int *index, const char *unit, tern_error *err) {
     return TERN_OK;
 }
 
-static tern_status open_into(tern_cuda_device *device, tern_error *err) {
+static tern_status open_into(tern_cuda_device *device, const char *cache_folder, tern_error *err) {
     device->capability = capability_of(device->index);
     if (device->capability < MIN_CAPABILITY)
         return TERN_FAIL(err, TERN_E_DEVICE, "%s has compute capability %d.%d; 7.5 and up are supported", device->name,
@@ -133,31 +154,30 @@ static tern_status open_into(tern_cuda_device *device, tern_error *err) {
     TERN_CUDA_TRY(device, cudaSetDevice(device->index), "opening it", err);
     TERN_CUDA_TRY(device, cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->index), "opening it", err);
     device->shared_bytes = (size_t)shared;
-    TERN_CUDA_TRY(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "opening it", err);
-    TERN_TRY(tern__cuda_alloc(device, &device->lt_workspace, LT_WORKSPACE, "the scratch memory of cuBLASLt", err));
+    TERN_TRY(tern__cuda_queue_open(&device->queue, err));
     for (int i = 0; i < 2; i++) {
-        TERN_CUDA_TRY(device, cudaHostAlloc(&device->pinned[i], TERN_CUDA_STAGE_BYTES, cudaHostAllocDefault), "pinning host memory", err);
-        TERN_TRY(tern__cuda_alloc(device, &device->scratch[i], TERN_CUDA_STAGE_BYTES, "weights on their way", err));
+        TERN_TRY(tern__cuda_pin(device, &device->pinned[i], TERN_CUDA_STAGE_BYTES, "weights on their way", err));
+        TERN_TRY(tern__cuda_alloc(&device->queue, &device->scratch[i], TERN_CUDA_STAGE_BYTES, "weights on their way", err));
         TERN_CUDA_TRY(device, cudaEventCreateWithFlags(&device->events[i], cudaEventDisableTiming), "opening it", err);
     }
     const cublasStatus_t status = cublasLtCreate(&device->lt);
     if (status != CUBLAS_STATUS_SUCCESS)
         return TERN_FAIL(err, TERN_E_DEVICE, "%s: cuBLASLt does not start: %s", device->name, cublasLtGetStatusString(status));
-    return TERN_OK;
+    return tern__cuda_algorithm_cache_open(&device->algorithm_cache, device, cache_folder, err);
 }
 
 static void cuda_close(void *opened) {
     tern_cuda_device *device = opened;
     if (device == NULL) return;
+    tern__cuda_algorithm_cache_close(device->algorithm_cache);
     cudaSetDevice(device->index);
     if (device->lt != NULL) cublasLtDestroy(device->lt);
-    if (device->lt_workspace != NULL) cudaFree(device->lt_workspace);
     for (int i = 0; i < 2; i++) {
         if (device->pinned[i] != NULL) cudaFreeHost(device->pinned[i]);
         if (device->scratch[i] != NULL) cudaFree(device->scratch[i]);
         if (device->events[i] != NULL) cudaEventDestroy(device->events[i]);
     }
-    if (device->stream != NULL) cudaStreamDestroy(device->stream);
+    tern__cuda_queue_close(&device->queue);
     free(device);
 }
 
@@ -170,8 +190,9 @@ static tern_status cuda_open(void **out, const tern_device_options *options, ter
     tern_cuda_device *device = tern__alloc_zero(1, sizeof *device);
     if (device == NULL) return TERN_FAIL_MEMORY(err, sizeof *device);
     device->index = index;
+    device->queue.device = device;
     snprintf(device->name, sizeof device->name, "cuda:%d", index);
-    const tern_status status = open_into(device, err);
+    const tern_status status = open_into(device, options->cache_folder, err);
     if (status == TERN_OK) *out = device;
     else cuda_close(device);
     return status;
@@ -191,6 +212,7 @@ static size_t cuda_packed_bytes(const void *compiled) { return ((const tern_cuda
 
 static const tern_device_record record = {
     .name = "cuda",
+    .max_concurrent_runs = TERN_CUDA_N_LANES,
     .probe = cuda_probe,
     .open = cuda_open,
     .close = cuda_close,

@@ -84,6 +84,17 @@ template <int WARPS> static __device__ __forceinline__ float block_sum(float x) 
     return x;
 }
 
+template <int WARPS> static __device__ __forceinline__ float block_max(float x) {
+    __shared__ float parts[WARPS];
+    x = warp_max(x);
+    __syncthreads(); /* an earlier maximum has been read */
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) x = fmaxf(x, parts[w]);
+    return x;
+}
+
 /* Of all threads of a team of WARPS warps: one, or those of a block. */
 template <int WARPS> static __device__ __forceinline__ float team_sum(float x) { return WARPS == 1 ? warp_sum(x) : block_sum<WARPS>(x); }
 

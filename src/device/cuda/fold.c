@@ -38,8 +38,8 @@ static tern_status norm_rows(fold *f, tern_error *err) {
     const tern_cuda_rows table_rows = f->rows;
     TERN_TRY(tern__cuda_hold(f->upload->compiled, &f->rows.data, (size_t)f->n_rows * (size_t)f->rows.ld * sizeof(float), table->name, err));
     TERN_CUDA_TRY(device,
-                  tern__cuda_layer_norm(device->stream, f->rows, table_rows, (tern_cuda_rows){0}, scale, shift, f->node->attention.eps,
-                                        (tern_cuda_shape){f->n_rows, f->k, TERN_CUDA_F32}),
+                  tern__cuda_layer_norm(device->queue.stream, f->rows, table_rows, (tern_cuda_rows){0}, scale, shift,
+                                        f->node->attention.eps, (tern_cuda_shape){f->n_rows, f->k, TERN_CUDA_F32}),
                   table->name, err);
     return TERN_OK;
 }
@@ -59,8 +59,8 @@ static tern_status fold_linear(const fold *f, float **out, int w, tern_error *er
     TERN_TRY(tern__cuda_hold(c, &p.y.data, (size_t)f->n_rows * (size_t)f->width * sizeof(float), weight->name, err));
     p.y.ld = f->width;
     *out = p.y.data;
-    TERN_TRY(tern__cuda_product_choose(&c->algorithms, c->device, &p, err));
-    return tern__cuda_product_run(&c->algorithms, c->device, &p, err);
+    TERN_TRY(tern__cuda_product_choose(&c->algorithms, &c->device->queue, &p, err));
+    return tern__cuda_product_run(&c->algorithms, &c->device->queue, &p, err);
 }
 
 tern_status tern__cuda_fold(tern_cuda_upload *upload, int32_t n, tern_error *err) {

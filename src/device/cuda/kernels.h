@@ -15,8 +15,9 @@
 extern "C" {
 #endif
 
-/* What activations and weights are stored as. Sums are float32 in all of them. */
-typedef enum tern_cuda_type { TERN_CUDA_F32, TERN_CUDA_F16, TERN_CUDA_BF16 } tern_cuda_type;
+/* What activations and weights are stored as. Sums are float32 in the first three. The last two, float8_e4m3fn and int8, are for operands
+ * of products alone: each row, of weights or of activations, has a float32 scale. */
+typedef enum tern_cuda_type { TERN_CUDA_F32, TERN_CUDA_F16, TERN_CUDA_BF16, TERN_CUDA_E4M3, TERN_CUDA_I8 } tern_cuda_type;
 
 /* A matrix on the device. */
 typedef struct tern_cuda_rows {
@@ -108,9 +109,22 @@ typedef struct tern_cuda_product {
     int32_t n, k;
     tern_cuda_type type;
     bool is_tf32;
+    /* Weights of 8 bits, else weight_type is `type` and the rest is empty. */
+    tern_cuda_type weight_type;
+    const float *weight_scales; /* [n] */
+    tern_cuda_rows narrow_x;    /* room for x in weight_type, rows at multiples of 16 bytes */
+    float *narrow_scales;       /* [m]: room for its scales */
+    tern_cuda_rows sums;        /* room for sums, [m][n]: float32 or, of int8, int32 */
 } tern_cuda_product;
 
-/* On tensor cores, with few rows: float16, bfloat16 and TF32. Does it take this one on a GPU of such a capability? */
+/* x as rows of 8-bit elements, each with a scale. shape: x's. */
+cudaError_t tern__cuda_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_type narrow_type, tern_cuda_rows x,
+                                tern_cuda_shape shape);
+/* y = activation(sums scaled by row and column + bias) + residual */
+cudaError_t tern__cuda_scale_sums(cudaStream_t stream, const tern_cuda_product *product);
+
+/* On tensor cores, with few rows: float16, bfloat16 and TF32, weights also of 8 bits. Does it take this one on a GPU of such a capability?
+ */
 bool tern__cuda_skinny_takes(const tern_cuda_product *product, int capability);
 cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *product);
 

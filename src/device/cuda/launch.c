@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/launch.h"
 
+#include <nvtx3/nvToolsExt.h>
+
 /* ---- Values ---- */
 
 /* Elements from one row of a value to the next: a view has its source's. */
@@ -17,7 +19,7 @@ static int64_t stride_of(const tern_program *program, tern_value value) {
 static tern_cuda_rows rows_of(const tern_cuda_launch *l, tern_value value) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_placement *place = &c->plan.placements[value.index];
-    unsigned char *slot = c->workspace + c->slot_offsets[place->slot];
+    unsigned char *slot = l->lane->workspace + l->lane->slot_offsets[place->slot];
     return (tern_cuda_rows){slot + (size_t)place->column * tern__cuda_element_bytes(c->type), stride_of(c->program, value)};
 }
 
@@ -32,13 +34,6 @@ static const int32_t *integers_of(const tern_cuda_launch *l, tern_value value) {
 }
 
 /* ---- Products ---- */
-
-/* Does cuBLASLt do this activation on the way out, at least as exactly as a kernel behind it? Its GELU is the one of tanh, within 4.8e-4 of
- * the one of erf, of sums that are still float32; rounded to 16 bits first, they would cost both kinds more (docs/SPEED.md). */
-static bool has_epilogue(const tern_cuda_product *p) {
-    const bool is_gelu = p->activation == TERN_OP_GELU || p->activation == TERN_OP_GELU_TANH;
-    return p->activation == TERN_OP_INPUT || p->activation == TERN_OP_RELU || (is_gelu && p->type != TERN_CUDA_F32);
-}
 
 static bool is_skinny(const tern_cuda_launch *l, const tern_cuda_product *p) {
     return tern__cuda_skinny_takes(p, l->compiled->device->capability);
@@ -57,7 +52,12 @@ static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
                            .n = shape.width,
                            .k = tern__value(c->program, node->inputs[0])->width,
                            .type = c->type,
-                           .is_tf32 = c->is_tf32};
+                           .is_tf32 = c->is_tf32,
+                           .weight_type = c->steps[n].weight_type,
+                           .weight_scales = c->steps[n].weight_scales,
+                           .narrow_x = {l->narrow, tern__value(c->program, node->inputs[0])->width},
+                           .narrow_scales = l->narrow_scales,
+                           .sums = {l->sums, shape.width}};
     if (node->op == TERN_OP_LINEAR_ADD) p.residual = rows_of(l, node->inputs[1]);
     if (node->op == TERN_OP_LINEAR_ACTIVATION) p.activation = node->activation;
     return p;
@@ -65,37 +65,24 @@ static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
 
 static bool is_launched(const tern_cuda_launch *l, int32_t n) {
     const tern_cuda_compiled *c = l->compiled;
-    return c->needed[n] && !c->steps[n].is_folded && shape_of(l, c->program->nodes[n].output).n_rows > 0;
+    return l->lane->needed[n] && !c->steps[n].is_folded && shape_of(l, c->program->nodes[n].output).n_rows > 0;
 }
 
 tern_status tern__cuda_choose_products(const tern_cuda_launch *l, tern_error *err) {
     tern_cuda_compiled *c = l->compiled;
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         if (!is_launched(l, n) || !tern__cuda_is_linear(c->program->nodes[n].op)) continue;
-        tern_cuda_product product = product_of(l, n);
-        if (is_skinny(l, &product)) continue;
-        if (!has_epilogue(&product)) product.activation = TERN_OP_INPUT;
-        TERN_TRY(tern__cuda_product_choose(&c->algorithms, c->device, &product, err));
+        const tern_cuda_product product = product_of(l, n);
+        if (!is_skinny(l, &product)) TERN_TRY(tern__cuda_product_choose(&c->algorithms, &l->lane->queue, &product, err));
     }
     return TERN_OK;
 }
 
 static tern_status launch_product(const tern_cuda_launch *l, int32_t n, tern_error *err) {
     const tern_cuda_compiled *c = l->compiled;
-    const tern_node *node = &c->program->nodes[n];
-    tern_cuda_product product = product_of(l, n);
-    const bool is_apart = !has_epilogue(&product);
-    if (is_skinny(l, &product)) {
-        TERN_CUDA_TRY(c->device, tern__cuda_skinny(c->device->stream, &product), tern__op_name(node->op), err);
-        return TERN_OK;
-    }
-    if (is_apart) product.activation = TERN_OP_INPUT;
-    TERN_TRY(tern__cuda_product_run(&c->algorithms, c->device, &product, err));
-    if (is_apart)
-        TERN_CUDA_TRY(c->device,
-                      tern__cuda_elementwise(c->device->stream, node->activation, product.y, product.y, (tern_cuda_rows){0},
-                                             shape_of(l, node->output)),
-                      tern__op_name(node->activation), err);
+    const tern_cuda_product product = product_of(l, n);
+    if (!is_skinny(l, &product)) return tern__cuda_product_run(&c->algorithms, &l->lane->queue, &product, err);
+    TERN_CUDA_TRY(c->device, tern__cuda_skinny(l->lane->queue.stream, &product), tern__op_name(c->program->nodes[n].op), err);
     return TERN_OK;
 }
 
@@ -122,10 +109,10 @@ static cudaError_t launch_attention(const tern_cuda_launch *l, int32_t n) {
                                            .table_keys = step->table_keys,
                                            .table_queries = step->table_queries,
                                            .table_row = step->table_row};
-    if (!step->is_mma) return tern__cuda_attention(c->device->stream, &attention);
+    if (!step->is_mma) return tern__cuda_attention(l->lane->queue.stream, &attention);
     return tern__cuda_attention_wgmma_takes(c->type, node->attention.head_dim, c->device->capability)
-               ? tern__cuda_attention_wgmma(c->device->stream, &attention)
-               : tern__cuda_attention_mma(c->device->stream, &attention);
+               ? tern__cuda_attention_wgmma(l->lane->queue.stream, &attention)
+               : tern__cuda_attention_mma(l->lane->queue.stream, &attention);
 }
 
 static cudaError_t launch_norm(const tern_cuda_launch *l, int32_t n) {
@@ -139,10 +126,11 @@ static cudaError_t launch_norm(const tern_cuda_launch *l, int32_t n) {
         for (int i = 0; i < step->n_lookups; i++)
             lookups[i] =
                 (tern_cuda_lookup){c->steps[step->lookups[i]].weight, integers_of(l, c->program->nodes[step->lookups[i]].inputs[0])};
-        return tern__cuda_embedding_layer_norm(c->device->stream, y, lookups, step->n_lookups, step->scale, step->shift, node->eps, shape);
+        return tern__cuda_embedding_layer_norm(l->lane->queue.stream, y, lookups, step->n_lookups, step->scale, step->shift, node->eps,
+                                               shape);
     }
     const tern_cuda_rows b = node->n_inputs > 1 ? rows_of(l, node->inputs[1]) : (tern_cuda_rows){0};
-    return tern__cuda_layer_norm(c->device->stream, y, rows_of(l, node->inputs[0]), b, step->scale, step->shift, node->eps, shape);
+    return tern__cuda_layer_norm(l->lane->queue.stream, y, rows_of(l, node->inputs[0]), b, step->scale, step->shift, node->eps, shape);
 }
 
 static cudaError_t launch_concat(const tern_cuda_launch *l, const tern_node *node) {
@@ -151,7 +139,7 @@ static cudaError_t launch_concat(const tern_cuda_launch *l, const tern_node *nod
     cudaError_t error = cudaSuccess;
     for (int32_t i = 0; i < 2 && error == cudaSuccess; i++) {
         const tern_cuda_shape shape = shape_of(l, node->inputs[i]);
-        error = tern__cuda_scale(l->compiled->device->stream, y, column, rows_of(l, node->inputs[i]), 1.0f, shape);
+        error = tern__cuda_scale(l->lane->queue.stream, y, column, rows_of(l, node->inputs[i]), 1.0f, shape);
         column += shape.width;
     }
     return error;
@@ -161,7 +149,7 @@ static cudaError_t launch_op(const tern_cuda_launch *l, int32_t n) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_node *node = &c->program->nodes[n];
     const tern_cuda_step *step = &c->steps[n];
-    const cudaStream_t stream = c->device->stream;
+    const cudaStream_t stream = l->lane->queue.stream;
     const tern_cuda_shape shape = shape_of(l, node->output);
     const tern_cuda_rows y = rows_of(l, node->output);
     switch (node->op) {
@@ -206,8 +194,8 @@ static tern_status launch_outputs(const tern_cuda_launch *l, const tern_node *no
         const tern_value value = c->program->outputs[l->outputs[o].output].value;
         const tern_cuda_shape shape = shape_of(l, value);
         if (value.index == node->output.index && shape.n_rows > 0)
-            TERN_CUDA_TRY(c->device, tern__cuda_store(c->device->stream, (float *)(void *)to, rows_of(l, value), shape), "copying results",
-                          err);
+            TERN_CUDA_TRY(c->device, tern__cuda_store(l->lane->queue.stream, (float *)(void *)to, rows_of(l, value), shape),
+                          "copying results", err);
         to += tern__align_up((size_t)shape.n_rows * (size_t)shape.width * sizeof(float), 256);
     }
     return TERN_OK;
@@ -215,8 +203,27 @@ static tern_status launch_outputs(const tern_cuda_launch *l, const tern_node *no
 
 static tern_status note_time(const tern_cuda_launch *l, int32_t n, tern_error *err) {
     TERN_CUDA_TRY(l->compiled->device, cudaEventCreate(&l->events[n]), "making an event", err);
-    TERN_CUDA_TRY(l->compiled->device, cudaEventRecord(l->events[n], l->compiled->device->stream), "timing", err);
+    TERN_CUDA_TRY(l->compiled->device, cudaEventRecord(l->events[n], l->lane->queue.stream), "timing", err);
     return TERN_OK;
+}
+
+static tern_status launch_node(const tern_cuda_launch *l, int32_t n, tern_error *err) {
+    const tern_cuda_compiled *c = l->compiled;
+    const tern_node *node = &c->program->nodes[n];
+    if (tern__cuda_is_linear(node->op)) TERN_TRY(launch_product(l, n, err));
+    else if (node->op != TERN_OP_SLICE) TERN_CUDA_TRY(c->device, launch_op(l, n), tern__op_name(node->op), err);
+    return launch_outputs(l, node, err);
+}
+
+/* What a profiler shows: the op, and in it the first of its weights. */
+static void open_ranges(const tern_program *program, const tern_node *node) {
+    nvtxRangePushA(tern__op_name(node->op));
+    if (node->n_weights > 0 && node->weights[0] != TERN_NO_WEIGHT) nvtxRangePushA(program->weights[node->weights[0]].name);
+}
+
+static void close_ranges(const tern_node *node) {
+    if (node->n_weights > 0 && node->weights[0] != TERN_NO_WEIGHT) nvtxRangePop();
+    nvtxRangePop();
 }
 
 tern_status tern__cuda_launch(const tern_cuda_launch *l, tern_error *err) {
@@ -225,9 +232,10 @@ tern_status tern__cuda_launch(const tern_cuda_launch *l, tern_error *err) {
     for (int32_t n = 0; n < c->program->n_nodes; n++) {
         const tern_node *node = &c->program->nodes[n];
         if (!is_launched(l, n) || node->op == TERN_OP_INPUT) continue;
-        if (tern__cuda_is_linear(node->op)) TERN_TRY(launch_product(l, n, err));
-        else if (node->op != TERN_OP_SLICE) TERN_CUDA_TRY(c->device, launch_op(l, n), tern__op_name(node->op), err);
-        TERN_TRY(launch_outputs(l, node, err));
+        open_ranges(c->program, node);
+        const tern_status status = launch_node(l, n, err);
+        close_ranges(node);
+        if (status != TERN_OK) return status;
         if (l->events != NULL && node->op != TERN_OP_SLICE) TERN_TRY(note_time(l, n, err));
     }
     return TERN_OK;

@@ -1,23 +1,19 @@
-/* launch.h - the kernels of a program for one bucket, put on the stream in the order of its nodes.
+/* launch.h - the kernels of a program for one bucket, put on its lane's stream in the order of its nodes.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TERN_DEVICE_CUDA_LAUNCH_H
 #define TERN_DEVICE_CUDA_LAUNCH_H
 
 #include "device/cuda/cuda.h"
 
-/* Row counts that a graph is made for. */
-typedef struct tern_cuda_bucket {
-    int64_t rows[TERN_N_SPACES];
-    int64_t n_prompt_rows; /* of the batch; few values ever occur */
-    int64_t n_tiles[2];    /* of TERN_CUDA_TILE and of TERN_CUDA_TILE_MMA queries; 0: no node wants them */
-} tern_cuda_bucket;
-
 typedef struct tern_cuda_launch {
-    tern_cuda_compiled *compiled; /* with `needed` and `slot_offsets` set */
+    tern_cuda_compiled *compiled;
+    const tern_cuda_lane *lane; /* with `needed` and `slot_offsets` set */
     const tern_cuda_bucket *bucket;
     /* On the device. */
     const int32_t *row_start, *picks, *inputs[TERN_N_INPUTS];
     const tern_cuda_tile *tiles[2];
+    void *narrow, *sums; /* scratch memory of linears with 8-bit operands */
+    float *narrow_scales;
     float *output_data; /* outputs one after the other, at multiples of 256 bytes; may be pinned memory of the host */
     const tern_run_output *outputs;
     size_t n_outputs;

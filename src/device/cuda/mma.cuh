@@ -57,11 +57,17 @@ static __device__ __forceinline__ void copy_16(void *to, const void *from, bool 
 static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
 template <int LEFT> static __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT)); }
 
-/* 16 bytes to registers; weights are read once and never written while a kernel runs. */
+/* 16 bytes, of weights 8 or 16, to registers; weights are read once and never written while a kernel runs. */
 static __device__ __forceinline__ uint4 load_16(const void *from, bool valid) {
     return valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
 }
-static __device__ __forceinline__ uint4 load_weight(const void *from) {
+template <typename Bits> __device__ __forceinline__ Bits load_weight(const void *from);
+template <> __device__ __forceinline__ uint2 load_weight<uint2>(const void *from) {
+    uint2 r;
+    asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(r.x), "=r"(r.y) : "l"(from));
+    return r;
+}
+template <> __device__ __forceinline__ uint4 load_weight<uint4>(const void *from) {
     uint4 r;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(from));
     return r;

@@ -1,5 +1,5 @@
 /* skinny.cu - y = activation(x transpose(weight) + bias) + residual for up to 32 rows, where reading the weights is the work: float16,
- * bfloat16 and float32 as TF32, on the tensor cores.
+ * bfloat16 and float32 as TF32, on the tensor cores. Weights of 8 bits are widened on the way, which is exact.
  *
  * A block has 8 or 16 outputs of all rows, and its warps take turns along k; operands go from memory straight to registers, 16 bytes a
  * lane, which may be since the order along k within a step is the same for both. The first weights are on their way before the kernel in
@@ -8,6 +8,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/cuda/activations.cuh"
 #include "device/cuda/mma.cuh"
+#include "device/cuda/narrow.cuh"
 
 #define WARPS      8
 #define THREADS    (WARPS * 32)
@@ -16,23 +17,34 @@
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
+/* What a lane reads of a weight's row in a step, and the same as the product wants it. W: T itself, or of 8 bits. */
+template <typename T, typename W> struct piece {
+    typedef uint2 bits;
+    static __device__ __forceinline__ uint4 operand_of(uint2 piece) { return widen<W>(piece, T()); }
+};
+template <typename T> struct piece<T, T> {
+    typedef uint4 bits;
+    static __device__ __forceinline__ uint4 operand_of(uint4 piece) { return operand(piece, T()); }
+};
+
 /* M: of 16 rows, N: of 8 outputs, AHEAD: steps whose weights are loaded in advance, BATCH: steps whose rows of x are loaded at once. */
-template <typename T, int M, int N, int AHEAD, int BATCH>
+template <typename T, typename W, int M, int N, int AHEAD, int BATCH>
 static __device__ __forceinline__ void multiply(const tern_cuda_product &p, float *parts) {
     constexpr int STEP = STEP_BYTES / (int)sizeof(T), PIECE = STEP / 4;
     static_assert(AHEAD % BATCH == 0, "batches of x fill the steps");
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = lane / 4, quad = lane % 4;
     const int first = blockIdx.x * 8 * N, n_steps = p.k / STEP;
-    const T *weights[N];
+    typedef typename piece<T, W>::bits bits;
+    const W *weights[N];
 #pragma unroll
     for (int j = 0; j < N; j++)
-        weights[j] = (const T *)p.weight.data + (int64_t)min(first + 8 * j + row, p.n - 1) * p.weight.ld + PIECE * quad;
-    uint4 w[AHEAD][N];
+        weights[j] = (const W *)p.weight.data + (int64_t)min(first + 8 * j + row, p.n - 1) * p.weight.ld + PIECE * quad;
+    bits w[AHEAD][N];
 #pragma unroll
     for (int a = 0; a < AHEAD; a++)
 #pragma unroll
         for (int j = 0; j < N; j++)
-            if (warp + a * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (warp + a * WARPS) * STEP);
+            if (warp + a * WARPS < n_steps) w[a][j] = load_weight<bits>(weights[j] + (warp + a * WARPS) * STEP);
     for (int step = warp + AHEAD * WARPS; step < n_steps; step += WARPS)
 #pragma unroll
         for (int j = 0; j < N; j++) prefetch(weights[j] + step * STEP);
@@ -64,8 +76,8 @@ static __device__ __forceinline__ void multiply(const tern_cuda_product &p, floa
                 for (int i = 0; i < 2 * M; i++) r[b][i] = operand(r[b][i], T());
 #pragma unroll
                 for (int j = 0; j < N; j++) {
-                    const uint4 column = operand(w[a][j], T());
-                    if (step + AHEAD * WARPS < n_steps) w[a][j] = load_weight(weights[j] + (step + AHEAD * WARPS) * STEP);
+                    const uint4 column = piece<T, W>::operand_of(w[a][j]);
+                    if (step + AHEAD * WARPS < n_steps) w[a][j] = load_weight<bits>(weights[j] + (step + AHEAD * WARPS) * STEP);
 #pragma unroll
                     for (int i = 0; i < M; i++) {
                         const uint4 *rows = &r[b][2 * i];
@@ -91,19 +103,21 @@ static __device__ __forceinline__ void multiply(const tern_cuda_product &p, floa
 
 #endif
 
-template <typename T, int M, int N, int AHEAD, int BATCH>
+template <typename T, typename W, int M, int N, int AHEAD, int BATCH>
 static __global__ void __launch_bounds__(THREADS, 2) skinny_kernel(const tern_cuda_product p) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     __shared__ __align__(16) float parts[WARPS * 16 * M * 8 * N];
     allow_next();
-    multiply<T, M, N, AHEAD, BATCH>(p, parts);
+    multiply<T, W, M, N, AHEAD, BATCH>(p, parts);
     __syncthreads();
     for (int i = threadIdx.x; i < 16 * M * 8 * N; i += THREADS) {
         const int row = i / (8 * N), column = blockIdx.x * 8 * N + i % (8 * N);
         if (row >= p.m || column >= p.n) continue;
-        float sum = p.bias != NULL ? to_float(((const T *)p.bias)[column]) : 0.0f;
+        float sum = 0;
 #pragma unroll
         for (int w = 0; w < WARPS; w++) sum += parts[w * (16 * M * 8 * N) + i];
+        if (p.weight_scales != NULL) sum *= p.weight_scales[column];
+        if (p.bias != NULL) sum += to_float(((const T *)p.bias)[column]);
         if (p.activation != TERN_OP_INPUT) sum = apply(p.activation, sum, 0.0f);
         if (p.residual.data != NULL) sum += to_float(((const T *)p.residual.data)[row * p.residual.ld + column]);
         ((T *)p.y.data)[row * p.y.ld + column] = from_float<T>(sum);
@@ -111,24 +125,33 @@ static __global__ void __launch_bounds__(THREADS, 2) skinny_kernel(const tern_cu
 #endif
 }
 
-template <typename T, int M, int N, int AHEAD, int BATCH> static cudaError_t launch(cudaStream_t stream, const tern_cuda_product *p) {
-    return launch_kernel(stream, skinny_kernel<T, M, N, AHEAD, BATCH>, (unsigned)((p->n + 8 * N - 1) / (8 * N)), THREADS, 0, *p);
+template <typename T, typename W, int M, int N, int AHEAD, int BATCH>
+static cudaError_t launch(cudaStream_t stream, const tern_cuda_product *p) {
+    return launch_kernel(stream, skinny_kernel<T, W, M, N, AHEAD, BATCH>, (unsigned)((p->n + 8 * N - 1) / (8 * N)), THREADS, 0, *p);
 }
 
-template <typename T> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_product *p) {
+template <typename T, typename W> static cudaError_t launch_type(cudaStream_t stream, const tern_cuda_product *p) {
     const bool is_wide = p->n > 1024; /* enough blocks for all multiprocessors with 16 outputs each */
-    if (p->m <= 16) return is_wide ? launch<T, 1, 2, 4, 4>(stream, p) : launch<T, 1, 1, 6, 6>(stream, p);
-    return is_wide ? launch<T, 2, 2, 4, 2>(stream, p) : launch<T, 2, 1, 6, 3>(stream, p);
+    if (p->m <= 16) return is_wide ? launch<T, W, 1, 2, 4, 4>(stream, p) : launch<T, W, 1, 1, 6, 6>(stream, p);
+    return is_wide ? launch<T, W, 2, 2, 4, 2>(stream, p) : launch<T, W, 2, 1, 6, 3>(stream, p);
 }
 
 bool tern__cuda_skinny_takes(const tern_cuda_product *p, int capability) {
     const int32_t step = STEP_BYTES / (p->type == TERN_CUDA_F32 ? 4 : 2);
-    return (p->type != TERN_CUDA_F32 || p->is_tf32) && capability >= 80 && p->m <= MAX_ROWS && p->k % step == 0 &&
-           is_aligned_16(p->x.data, p->x.ld, p->type) && is_aligned_16(p->weight.data, p->weight.ld, p->type);
+    const bool is_narrow = p->weight_type != p->type;
+    return (p->type != TERN_CUDA_F32 || p->is_tf32) && capability >= (p->weight_type == TERN_CUDA_E4M3 ? 89 : 80) && p->m <= MAX_ROWS &&
+           p->k % step == 0 && is_aligned_16(p->x.data, p->x.ld, p->type) &&
+           (is_narrow ? (uintptr_t)p->weight.data % 16 == 0 && p->weight.ld % 16 == 0
+                      : is_aligned_16(p->weight.data, p->weight.ld, p->type));
+}
+
+template <typename T> static cudaError_t launch_narrow(cudaStream_t stream, const tern_cuda_product *p) {
+    return p->weight_type == TERN_CUDA_I8 ? launch_type<T, int8_t>(stream, p) : launch_type<T, e4m3>(stream, p);
 }
 
 cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *p) {
-#define CALL(T) launch_type<T>(stream, p)
+    if (p->weight_type != p->type) return p->type == TERN_CUDA_F16 ? launch_narrow<f16>(stream, p) : launch_narrow<bf16>(stream, p);
+#define CALL(T) launch_type<T, T>(stream, p)
     TERN_CUDA_RETURN_FOR_TYPE(p->type, CALL);
 #undef CALL
 }

@@ -31,6 +31,8 @@ const unsigned char *host_exchange(const void *value, size_t bytes);
 void host_run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
 /* runtime.cpp: now, or into the graph that is captured. */
 cudaError_t host_submit(cudaStream_t stream, const std::function<void()> &work);
+/* An algorithm is asked for, which takes a moment. */
+void host_note_choice();
 
 static inline void __syncthreads() { host_sync_block(); }
 static inline float __shfl_xor_sync(unsigned, float x, int mask) {

@@ -79,7 +79,7 @@ template <int LEFT> static inline void copy_wait() {}
 static inline float power_of_2(float x) { return exp2f(x); }
 
 static inline uint4 load_16(const void *from, bool valid) { return valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0); }
-static inline uint4 load_weight(const void *from) { return *(const uint4 *)from; }
+template <typename Bits> static inline Bits load_weight(const void *from) { return *(const Bits *)from; }
 static inline void prefetch(const void *) {}
 
 template <typename T> static inline uint32_t pack(float low, float high, T) {

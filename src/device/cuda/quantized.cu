@@ -1,0 +1,88 @@
+/* quantized.cu - rows as 8-bit elements with a float32 scale each, and what comes of their products: the operands of dtypes float8_e4m3fn
+ * and int8. A row's scale takes its largest element to the type's largest.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "device/cuda/activations.cuh"
+#include "device/cuda/elements.cuh"
+#include "device/cuda/narrow.cuh"
+
+#define WARPS   8
+#define THREADS (WARPS * 32)
+
+/* A team of TEAM warps has a row, and reads it twice. V elements at a time. */
+template <typename T, typename Q, int TEAM, int V>
+static __global__ void __launch_bounds__(THREADS)
+    quantize_kernel(Q *q, int64_t ldq, float *scales, const T *x, int64_t ldx, int64_t n_rows, int32_t width) {
+    begin();
+    const int64_t row = (int64_t)blockIdx.x * (WARPS / TEAM) + threadIdx.y;
+    if (row >= n_rows) return;
+    float most = 0, values[V];
+    for (int32_t c = threadIdx.x * V; c < width; c += TEAM * 32 * V) {
+        load<V>(values, x + row * ldx + c);
+#pragma unroll
+        for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(values[i]));
+    }
+    most = TEAM == 1 ? warp_max(most) : block_max<WARPS>(most);
+    const float scale = most / narrow<Q>::LARGEST, factor = most > 0 ? narrow<Q>::LARGEST / most : 0.0f;
+    for (int32_t c = threadIdx.x * V; c < width; c += TEAM * 32 * V) {
+        load<V>(values, x + row * ldx + c);
+        Q rounded[V];
+#pragma unroll
+        for (int i = 0; i < V; i++) rounded[i] = narrow<Q>::of(values[i] * factor);
+        if (V == 8) *(uint2 *)(q + row * ldq + c) = *(const uint2 *)rounded;
+        else
+            for (int i = 0; i < V; i++) q[row * ldq + c + i] = rounded[i];
+    }
+    if (threadIdx.x == 0) scales[row] = scale;
+}
+
+template <typename T, typename Q>
+static cudaError_t launch_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_rows x, tern_cuda_shape shape) {
+    const bool is_vector = shape.width % 8 == 0 && is_aligned_16(x.data, x.ld, shape.type) && q.ld % 8 == 0 && (uintptr_t)q.data % 8 == 0;
+    const unsigned n_rows = (unsigned)shape.n_rows;
+#define LAUNCH(TEAM, V)                                                                                                                    \
+    launch_kernel(stream, quantize_kernel<T, Q, TEAM, V>, (n_rows + WARPS / TEAM - 1) / (WARPS / TEAM), dim3(32 * TEAM, WARPS / TEAM), 0,  \
+                  (Q *)q.data, q.ld, scales, (const T *)x.data, x.ld, shape.n_rows, shape.width)
+    if (!is_vector) return LAUNCH(WARPS, 1);
+    return shape.width <= 1024 ? LAUNCH(1, 8) : LAUNCH(WARPS, 8);
+#undef LAUNCH
+}
+
+cudaError_t tern__cuda_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_type narrow_type, tern_cuda_rows x,
+                                tern_cuda_shape shape) {
+#define CALL(T)                                                                                                                            \
+    narrow_type == TERN_CUDA_I8 ? launch_quantize<T, int8_t>(stream, q, scales, x, shape)                                                  \
+                                : launch_quantize<T, e4m3>(stream, q, scales, x, shape)
+    TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
+#undef CALL
+}
+
+/* Four columns a thread. */
+template <typename T, typename Sum> static __global__ void scale_sums_kernel(const tern_cuda_product p, const Sum *sums, int32_t ld) {
+    begin();
+    const int32_t row = blockIdx.x, first = 4 * (blockIdx.y * THREADS + threadIdx.x);
+    if (first >= p.n) return;
+    const float row_scale = p.narrow_scales[row];
+    Sum s[4];
+    *(uint4 *)s = *(const uint4 *)(sums + (int64_t)row * ld + first);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int32_t column = first + i;
+        if (column >= p.n) return;
+        float y = (float)s[i] * (row_scale * p.weight_scales[column]);
+        if (p.bias != NULL) y += to_float(((const T *)p.bias)[column]);
+        if (p.activation != TERN_OP_INPUT) y = apply(p.activation, y, 0.0f);
+        if (p.residual.data != NULL) y += to_float(((const T *)p.residual.data)[row * p.residual.ld + column]);
+        ((T *)p.y.data)[row * p.y.ld + column] = from_float<T>(y);
+    }
+}
+
+cudaError_t tern__cuda_scale_sums(cudaStream_t stream, const tern_cuda_product *p) {
+    const dim3 grid((unsigned)p->m, (unsigned)((p->n + 4 * THREADS - 1) / (4 * THREADS)));
+    const int32_t ld = (int32_t)p->sums.ld;
+#define CALL(T)                                                                                                                            \
+    p->weight_type == TERN_CUDA_I8                                                                                                         \
+        ? launch_kernel(stream, scale_sums_kernel<T, int32_t>, grid, THREADS, 0, *p, (const int32_t *)p->sums.data, ld)                    \
+        : launch_kernel(stream, scale_sums_kernel<T, float>, grid, THREADS, 0, *p, (const float *)p->sums.data, ld)
+    TERN_CUDA_RETURN_FOR_TYPE(p->type, CALL);
+#undef CALL
+}
