@@ -73,7 +73,8 @@ class model {
         return y;
     }
 
-    const tern_mlx::block &last_block() { return state().runs.front().form.blocks[0]; }
+    const tern_mlx::form_of_run &last_form() { return state().runs.front().form; }
+    const tern_mlx::block &last_block() { return last_form().blocks[0]; }
 
   private:
     static inline const tern_device_record *const record = tern_device_plugin()->record;
@@ -129,6 +130,25 @@ void test_reuse(void **) {
             check_close(m.run(lengths, output), plain.run(lengths, output));
         }
     assert_int_equal(plain.state().runs.size(), 0);
+}
+
+/* Rows of the batch, gathered for attention and pooling, give what rows of padded groups give; each way where it costs less. */
+void test_ways(void **) {
+    const std::vector<std::vector<int32_t>> batches = {{5, 7, 6}, {8, 1, 8, 40}, {17, 18, 2, 24}, {2, 90, 3}, {4, 4, 5}};
+    model padded(1), gathered(1);
+    padded.state().row_flops = 0;
+    gathered.state().row_flops = 1e9;
+    for (int32_t output = 0; output < 2; output++)
+        for (const std::vector<int32_t> &lengths : batches) {
+            check_close(gathered.run(lengths, output), padded.run(lengths, output));
+            assert_true(gathered.last_form().is_gathered);
+            assert_false(padded.last_form().is_gathered);
+        }
+    gathered.run({6, 6, 6});
+    assert_false(gathered.last_form().is_gathered); /* nothing to gain */
+    gathered.run({20, 3});
+    gathered.run({18, 5});
+    assert_int_equal(gathered.state().runs.front().n_runs, 2); /* of one form */
 }
 
 /* The second run of a form is compiled, where the device says so. */
@@ -226,6 +246,7 @@ int main() {
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_no_bucket),
         cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_ways),
         cmocka_unit_test(test_first_run_is_not_compiled),
         cmocka_unit_test(test_runs_are_bounded),
         cmocka_unit_test(test_freed_by_another_thread),

@@ -212,16 +212,16 @@ double score_bytes(const compiled &c, const std::vector<group> &groups) {
 #define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
 
 /* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
-double workspace_of(const compiled &c, const std::vector<group> &groups, int64_t n_picks) {
-    int64_t n_rows = 0, n_sequences = 0;
-    for (const group &g : groups) {
+double workspace_of(const compiled &c, const grouping &chosen, int64_t n_picks) {
+    int64_t n_rows = 0, n_sequences = 0; /* of what attention sees, which is at least what others see */
+    for (const group &g : chosen.groups) {
         n_rows += (int64_t)g.n * g.length;
         n_sequences += g.n;
     }
-    const tern_rows rows = {.rows = {n_rows, n_sequences, n_picks}, .pairs = 0};
+    const tern_rows rows = {.rows = {std::max<int64_t>(n_rows, chosen.n_rows), n_sequences, n_picks}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
-    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, groups);
+    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, chosen.groups);
 }
 
 /* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
@@ -343,12 +343,12 @@ void copy_rows(float *to, const float *from, const rows_of_run &rows, const tern
 }
 
 tern_status run_batch(compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
-    std::vector<group> groups = choose_groups(c, *batch);
-    const double workspace = workspace_of(c, groups, picks_of_run(c, *batch));
+    grouping chosen = choose_groups(c, *batch);
+    const double workspace = workspace_of(c, chosen, picks_of_run(c, *batch));
     TERN_TRY(check_memory(*c.owner, workspace, "a batch of this size and its attention", err));
     std::vector<int32_t> wanted;
     for (size_t i = 0; i < n_outputs; i++) wanted.push_back(outputs[i].output);
-    const rows_of_run rows = lay_out_rows(c, *batch, std::move(groups), wanted);
+    const rows_of_run rows = lay_out_rows(c, *batch, std::move(chosen), wanted);
     std::vector<mx::array> results = outputs_of_run(c, rows, *batch, stream_of(*c.owner));
     for (const mx::array &result : results)
         if (!result.has_primitive() || result.primitive().device() != c.owner->unit)

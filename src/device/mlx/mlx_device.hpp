@@ -69,10 +69,17 @@ struct group {
     int32_t length; /* at least that of the longest */
 };
 
+/* How the sequences of a batch become rows of a run. */
+struct grouping {
+    std::vector<group> groups;
+    bool is_gathered; /* rows are the batch's own; attention and pooling gather those of the groups */
+    int32_t n_rows;   /* of the run */
+};
+
 /* A group as the graph sees it. */
 struct block {
     int32_t n, length;
-    int32_t first;    /* rows first ... first + n * length - 1 are the group's, in order */
+    int32_t first;    /* rows, or gathered ones, first ... first + n * length - 1 are the group's, in order */
     int32_t span;     /* largest distance between two columns */
     bool is_counting; /* all sequences have the columns 0, 1, 2 ... */
     bool is_masked;   /* pads are among its rows */
@@ -83,6 +90,7 @@ struct block {
 struct form_of_run {
     std::vector<block> blocks;
     std::vector<int32_t> outputs; /* asked for */
+    bool is_gathered;
     int32_t n_rows, n_sequences, n_picks;
     bool has_prompt;           /* pools that skip it leave rows out */
     bool has_empty, has_short; /* a sequence without rows; one with none behind the prompt */
@@ -96,12 +104,16 @@ struct rows_of_run {
     std::vector<group> groups;    /* the form's blocks */
     std::vector<int32_t> sources; /* of each row of the run: a packed row; a pad's is the first of its sequence */
     std::vector<int32_t> places;  /* of each packed row, and behind them one for a sequence that has none */
+    /* Where rows are gathered: of each that a group has, a row of the run, and the other way round. */
+    std::vector<int32_t> slots, slot_places;
 };
 
 /* An array that the graph wants of the batch. */
 struct request {
     enum {
         INPUT,           /* int32 [n_rows], of an INPUT node */
+        SLOTS,           /* int32 [rows of all blocks]: rows that they gather */
+        SLOT_PLACES,     /* int32 [n_rows]: where each row is among those */
         MASK,            /* bool [n, length], of a block: true: no pad */
         COLUMNS,         /* int32 [n, 1, length], of a block */
         POOLED_ROWS,     /* int32 [n_sequences], of a POOL node that takes one row */
@@ -147,14 +159,14 @@ struct compiled {
     std::list<compiled_run> runs = {};                      /* the last one first */
 };
 
-/* Groups of least cost: padding against the number of kernels. Lengths ascend from group to group; in each, sequences stay in order. */
-std::vector<group> choose_groups(const compiled &c, const tern_batch &batch);
+/* What costs least: padding, kernels, moving rows. Lengths ascend from group to group; in each, sequences stay in order. */
+grouping choose_groups(const compiled &c, const tern_batch &batch);
 
 /* Picks of a run: the batch's, and as many more as make the number one that comes often. */
 int64_t picks_of_run(const compiled &c, const tern_batch &batch);
 
-/* groups: the batch's; outputs: asked for, indices of the program's. */
-rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, std::vector<group> groups, const std::vector<int32_t> &outputs);
+/* chosen: for the batch; outputs: asked for, indices of the program's. */
+rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, grouping chosen, const std::vector<int32_t> &outputs);
 
 mx::array array_of_batch(const rows_of_run &rows, const tern_batch &batch, const request &r);
 

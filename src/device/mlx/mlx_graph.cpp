@@ -67,6 +67,7 @@ class graph {
     std::vector<std::optional<array>> values;                            /* [n_values] */
     std::map<std::tuple<const void *, int32_t, size_t>, array> by_block; /* what attentions of all layers share */
     std::map<std::tuple<int32_t, size_t, int32_t>, array> by_head;       /* values that attention sees, by block and width of a head */
+    std::map<int32_t, array> gathered;                                   /* values as rows of the groups */
     std::map<const tables *, std::pair<array, array>> angles;
     std::map<double, array> scalars;
 
@@ -91,7 +92,8 @@ class graph {
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
-    array rows_of(const array &x, const block &b, mx::Shape shape) const;
+    array group_rows(tern_value v);
+    array rows_of(tern_value v, const block &b, mx::Shape shape);
     array distances(size_t i);
     array all_heads(tern_value v, size_t i, int32_t head_dim);
     array heads(tern_value v, size_t i, const tern_node &node);
@@ -179,10 +181,19 @@ array graph::normalize(const array &x) const {
 
 /* ---- Attention ---- */
 
+/* A value as the rows of all groups. */
+array graph::group_rows(tern_value v) {
+    if (!form.is_gathered) return value(v);
+    const auto found = gathered.find(v.index);
+    if (found != gathered.end()) return found->second;
+    return gathered.emplace(v.index, mx::take(value(v), of_batch({.what = request::SLOTS}), 0, s)).first->second;
+}
+
 /* Those of a block, as `shape`. */
-array graph::rows_of(const array &x, const block &b, mx::Shape shape) const {
+array graph::rows_of(tern_value v, const block &b, mx::Shape shape) {
+    const array x = group_rows(v);
     const int32_t n = b.n * b.length;
-    return mx::reshape(n == form.n_rows ? x : mx::slice(x, {b.first, 0}, {b.first + n, x.shape(1)}, s), std::move(shape), s);
+    return mx::reshape(n == x.shape(0) ? x : mx::slice(x, {b.first, 0}, {b.first + n, x.shape(1)}, s), std::move(shape), s);
 }
 
 /* Of columns, key - query: int32 [n or 1, length (queries), length (keys)] */
@@ -199,7 +210,7 @@ array graph::all_heads(tern_value v, size_t i, int32_t head_dim) {
     const auto found = by_head.find(key);
     if (found != by_head.end()) return found->second;
     const block &b = form.blocks[i];
-    const array rows = rows_of(value(v), b, {b.n, b.length, width(v) / head_dim, head_dim});
+    const array rows = rows_of(v, b, {b.n, b.length, width(v) / head_dim, head_dim});
     return by_head.emplace(key, mx::transpose(rows, {0, 2, 1, 3}, s)).first->second;
 }
 
@@ -300,7 +311,8 @@ array graph::attention(const tern_node &node, const tables *t) {
         const int32_t n_rows = form.blocks[i].n * form.blocks[i].length;
         parts.push_back(mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {n_rows, width(node.output)}, s));
     }
-    return parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
+    const array rows = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
+    return form.is_gathered ? mx::take(rows, of_batch({.what = request::SLOT_PLACES}), 0, s) : rows;
 }
 
 /* ---- Pooling ---- */
@@ -317,7 +329,7 @@ array graph::pool_block(const tern_node &node, size_t i) {
     const block &b = form.blocks[i];
     const bool is_weighted = b.is_masked || (form.has_prompt && node.skips_prompt) || node.pool == TERN_POOL_WEIGHTED_MEAN;
     const auto weights = [&] { return of_batch({.what = request::POOL_WEIGHTS, .node = &node, .block = i}); };
-    array tokens = rows_of(value(node.inputs[0]), b, {b.n, b.length, width(node.inputs[0])});
+    array tokens = rows_of(node.inputs[0], b, {b.n, b.length, width(node.inputs[0])});
     if (node.pool == TERN_POOL_MAX) {
         if (is_weighted)
             tokens = mx::where(mx::greater(weights(), array(0.0f), s), tokens, scalar(-std::numeric_limits<float>::infinity()), s);

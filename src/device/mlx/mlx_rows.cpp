@@ -1,10 +1,10 @@
 /* mlx_rows.cpp - the rows of a run: how sequences are put into groups and groups into buckets, and the arrays that a batch gives to a run.
  *
  * Row-wise ops work on rows [rows, width]; attention and pooling see [sequences, length, width]. So sequences are put into groups, each
- * padded to its longest and masked, and the rows of a run are those of its groups one after the other: then every group is a slice and a
- * reshape, and nothing is moved between ops. Groups are chosen so that padding and the number of kernels together cost least; where all
- * lengths are equal, rows are the packed ones. Where runs are compiled, a group alone is padded up to a bucket, so that batches of about
- * one size are runs of one form.
+ * padded to its longest and masked. The rows of a run are those of its groups one after the other, of which every group is a slice and a
+ * reshape; or the batch's own, without pads, of which attention and pooling gather those of the groups. Groups and either way are chosen so
+ * that padding, the number of kernels and moving rows together cost least; where all lengths are equal, both are the packed rows. Where
+ * runs are compiled, a group alone is padded up to a bucket, so that batches of about one size are runs of one form.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "device/mlx/mlx_device.hpp"
 
@@ -22,14 +22,27 @@ namespace {
 
 /* ---- Groups ---- */
 
-/* What the kernels of one attention cost for a group more, in floating-point operations of the others: on a GPU the start of some of them,
- * 15 microseconds at 50 TFLOP/s. */
-#define GROUP_FLOPS_GPU 7e8
-#define GROUP_FLOPS_CPU 6e6
+/* What a unit does: floating-point operations and bytes in a second, roughly, and the seconds that an attention takes longer for a group
+ * more (its slices, copies and kernels, started one after the other) and for rows that are gathered and put back. Measured with MLX 0.32.4
+ * on an NVIDIA H100, bfloat16 and float32, and with its CPU backend. */
+struct speed {
+    double flops, bytes, group_seconds, gather_seconds;
+};
 
-double group_flops(const compiled &c) { return c.owner->unit == mx::Device::gpu ? GROUP_FLOPS_GPU : GROUP_FLOPS_CPU; }
+speed speed_of(const compiled &c) {
+    if (c.owner->unit == mx::Device::cpu) return {6e9, 5e9, 1e-3, 1e-4};
+    return {c.dtype == mx::float32 ? 5e13 : 4e14, 2e12, 5e-5, 2e-5};
+}
 
-double flops_of(const compiled &c, double n, double length) { return n * length * (c.row_flops + length * c.pair_flops); }
+/* Of one attention's layer: n sequences of a length, as rows that go through its linears, or that are gathered for attention alone:
+ * queries, keys, values and results are read and written once more. */
+double padded_seconds(const compiled &c, double n, double length) {
+    return n * length * (c.row_flops + length * c.pair_flops) / speed_of(c).flops;
+}
+double gathered_seconds(const compiled &c, double n, double length) {
+    const double bytes = 2 * c.pair_flops * (double)mx::size_of(c.dtype); /* pair_flops is 4 times the width */
+    return n * length * (bytes / speed_of(c).bytes + length * c.pair_flops / speed_of(c).flops);
+}
 
 int32_t round_up(int32_t x, int32_t step) { return (int32_t)std::min<int64_t>(((int64_t)x + step - 1) / step * step, INT32_MAX); }
 
@@ -42,21 +55,21 @@ int32_t bucket_of_number(int32_t n) {
     return round_up(n, step);
 }
 
-/* Pads that a run of another form would not have may cost what the kernels of one more group do, and no more: where a batch is so large
- * that they would, building its graph anew costs less. */
-void pad_to_bucket(const compiled &c, group &g) {
+using cost_of_group = double (*)(const compiled &, double n, double length);
+
+/* Pads that a run of another form would not have may cost what one more group would, and no more: where a batch is so large that they
+ * would, building its graph anew costs less. */
+void pad_to_bucket(const compiled &c, group &g, cost_of_group cost) {
     const int32_t n = bucket_of_number(g.n), length = bucket_of_length(g.length);
-    if (flops_of(c, n, length) - flops_of(c, g.n, g.length) > group_flops(c)) return;
+    if (cost(c, n, length) - cost(c, g.n, g.length) > speed_of(c).group_seconds) return;
     g.n = n;
     g.length = length;
 }
 
-} // namespace
+using sequences_by_length = std::map<int32_t, std::vector<int32_t>>;
 
-std::vector<group> choose_groups(const compiled &c, const tern_batch &batch) {
-    std::map<int32_t, std::vector<int32_t>> by_length;
-    for (int64_t s = 0; s < batch.n_sequences; s++)
-        by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
+/* Groups of least cost by the costs of a group, which *seconds is the sum of. */
+std::vector<group> cheapest_groups(const compiled &c, const sequences_by_length &by_length, cost_of_group cost, double *seconds) {
     std::vector<int32_t> lengths;
     std::vector<double> before = {0}; /* sequences shorter than lengths[i] */
     for (const auto &[length, sequences] : by_length) {
@@ -69,21 +82,42 @@ std::vector<group> choose_groups(const compiled &c, const tern_batch &batch) {
     least[0] = 0;
     for (size_t end = 1; end <= lengths.size(); end++)
         for (size_t begin = 0; begin < end; begin++) {
-            const double cost = least[begin] + flops_of(c, before[end] - before[begin], lengths[end - 1]) + group_flops(c);
-            if (cost < least[end]) least[end] = cost, first[end] = begin;
+            const double total = least[begin] + cost(c, before[end] - before[begin], lengths[end - 1]) + speed_of(c).group_seconds;
+            if (total < least[end]) least[end] = total, first[end] = begin;
         }
     std::vector<group> groups;
     for (size_t end = lengths.size(); end > 0; end = first[end]) {
         group g = {.sequences = {}, .n = 0, .length = lengths[end - 1]};
-        for (size_t i = first[end]; i < end; i++)
-            g.sequences.insert(g.sequences.end(), by_length[lengths[i]].begin(), by_length[lengths[i]].end());
+        for (size_t i = first[end]; i < end; i++) {
+            const std::vector<int32_t> &sequences = by_length.at(lengths[i]);
+            g.sequences.insert(g.sequences.end(), sequences.begin(), sequences.end());
+        }
         std::sort(g.sequences.begin(), g.sequences.end());
         g.n = (int32_t)g.sequences.size();
         groups.push_back(std::move(g));
     }
     std::reverse(groups.begin(), groups.end());
-    if (c.owner->compiles_run > 0 && groups.size() == 1) pad_to_bucket(c, groups[0]);
+    *seconds = least.back();
     return groups;
+}
+
+} // namespace
+
+grouping choose_groups(const compiled &c, const tern_batch &batch) {
+    sequences_by_length by_length;
+    for (int64_t s = 0; s < batch.n_sequences; s++)
+        by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
+    double padded, gathered;
+    grouping rows = {cheapest_groups(c, by_length, padded_seconds, &padded), false, 0};
+    std::vector<group> groups = cheapest_groups(c, by_length, gathered_seconds, &gathered);
+    gathered += (double)batch.n_tokens * c.row_flops / speed_of(c).flops + speed_of(c).gather_seconds;
+    if (gathered < padded && by_length.size() > 1 && batch.n_tokens > 0) rows = {std::move(groups), true, (int32_t)batch.n_tokens};
+    const bool is_bucketed = c.owner->compiles_run > 0 && rows.groups.size() == 1;
+    if (is_bucketed) pad_to_bucket(c, rows.groups[0], rows.is_gathered ? gathered_seconds : padded_seconds);
+    if (is_bucketed && rows.is_gathered) rows.n_rows = bucket_of_number(rows.n_rows);
+    if (!rows.is_gathered)
+        for (const group &g : rows.groups) rows.n_rows += g.n * g.length;
+    return rows;
 }
 
 /* ---- Rows ---- */
@@ -126,14 +160,24 @@ bool is_in_order(const std::vector<group> &groups) {
     return true;
 }
 
+/* The rows of the run are the batch's own, and those that make their number one that comes often. */
+void keep_own_rows(rows_of_run &rows, const tern_batch &batch, int32_t n_rows) {
+    rows.slots = std::move(rows.sources);
+    rows.slot_places.assign((size_t)n_rows, 0);
+    std::copy_n(rows.places.begin(), batch.n_tokens, rows.slot_places.begin());
+    rows.sources.assign((size_t)n_rows, 0);
+    std::iota(rows.sources.begin(), rows.sources.begin() + batch.n_tokens, 0);
+    std::iota(rows.places.begin(), rows.places.end() - 1, 0);
+}
+
 } // namespace
 
 int64_t picks_of_run(const compiled &c, const tern_batch &batch) {
     return c.owner->compiles_run > 0 ? bucket_of_number((int32_t)batch.n_picks) : batch.n_picks;
 }
 
-rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, std::vector<group> groups, const std::vector<int32_t> &outputs) {
-    rows_of_run rows = {.form = {}, .groups = std::move(groups), .sources = {}, .places = {}};
+rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, grouping chosen, const std::vector<int32_t> &outputs) {
+    rows_of_run rows = {.form = {}, .groups = std::move(chosen.groups), .sources = {}, .places = {}, .slots = {}, .slot_places = {}};
     form_of_run &form = rows.form;
     rows.places.resize((size_t)batch.n_tokens + 1);
     const int64_t last = std::max<int64_t>(0, batch.n_tokens - 1);
@@ -151,7 +195,9 @@ rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, std::vector
             form.has_short = form.has_short || length <= batch.n_prompt_rows;
         }
     }
+    if (chosen.is_gathered) keep_own_rows(rows, batch, chosen.n_rows);
     form.outputs = outputs;
+    form.is_gathered = chosen.is_gathered;
     form.n_rows = (int32_t)rows.sources.size();
     form.n_picks = (int32_t)picks_of_run(c, batch);
     form.has_prompt = batch.n_prompt_rows > 0;
@@ -266,6 +312,10 @@ array array_of_batch(const rows_of_run &rows, const tern_batch &batch, const req
     switch (r.what) {
     case request::INPUT:
         return input_rows(rows, batch, r.node->input);
+    case request::SLOTS:
+        return integers(rows.slots, {(int32_t)rows.slots.size()});
+    case request::SLOT_PLACES:
+        return integers(rows.slot_places, {rows.form.n_rows});
     case request::MASK:
         return mask_of(rows.groups[r.block], batch);
     case request::COLUMNS:
