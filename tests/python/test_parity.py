@@ -31,9 +31,10 @@ DEVICE = os.environ.get("TERN_TEST_DEVICE", "cpu")
 DTYPE = os.environ.get("TERN_TEST_DTYPE", "float32")
 SLOW = ("scalar", "mlx:cpu float32")  # some sequences only
 # Of other dtypes, relative to the largest element: 11 and 8 bits, whose errors add up over layers. PyTorch itself comes to 1.2e-2 in
-# float16 and 5.6e-2 in bfloat16 on these checkpoints.
+# float16 and 5.6e-2 in bfloat16 on these checkpoints. With 8-bit operands the most seen is 1.1e-1 (int8) and 3.5e-1 (float8_e4m3fn).
 if DTYPE != "float32":
-    BOUND, EMBEDDING_BOUND = {"tf32": (1.5e-2, 1e-3), "float16": (1.5e-2, 1e-3), "bfloat16": (8e-2, 8e-3)}[DTYPE]
+    BOUND, EMBEDDING_BOUND = {"tf32": (1.5e-2, 1e-3), "float16": (1.5e-2, 1e-3), "bfloat16": (8e-2, 8e-3),
+                              "int8": (1.5e-1, 3e-2), "float8_e4m3fn": (5e-1, 8e-2)}[DTYPE]
 
 counts = {"passed": 0, "failed": 0}
 

@@ -270,7 +270,8 @@ static cublasStatus_t choose_way(tern_cuda_algorithms *algorithms, const tern_cu
 
 static cudaError_t narrow_rows(const tern_cuda_queue *queue, const tern_cuda_product *p) {
     if (!is_narrow(p)) return cudaSuccess;
-    return tern__cuda_quantize(queue->stream, p->narrow_x, p->narrow_scales, p->weight_type, p->x, (tern_cuda_shape){p->m, p->k, p->type});
+    return tern__cuda_quantize(queue->stream, p->narrow_x, p->narrow_scales, p->weight_type, p->x, p->x_activation,
+                               (tern_cuda_shape){p->m, p->k, p->type});
 }
 
 tern_status tern__cuda_product_choose(tern_cuda_algorithms *algorithms, const tern_cuda_queue *queue, const tern_cuda_product *product,

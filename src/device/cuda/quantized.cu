@@ -8,50 +8,72 @@
 #define WARPS   8
 #define THREADS (WARPS * 32)
 
-/* A team of TEAM warps has a row, and reads it twice. V elements at a time. */
-template <typename T, typename Q, int TEAM, int V>
+/* A team of TEAM warps has a row, each thread PARTS times V elements of it; more are read and computed a second time. */
+template <typename T, typename Q, int TEAM, int PARTS, int V>
 static __global__ void __launch_bounds__(THREADS)
-    quantize_kernel(Q *q, int64_t ldq, float *scales, const T *x, int64_t ldx, int64_t n_rows, int32_t width) {
+    quantize_kernel(Q *q, int64_t ldq, float *scales, const T *x, int64_t ldx, tern_op activation, int64_t n_rows, int32_t width) {
+    constexpr int STEP = TEAM * 32 * V;
     begin();
     const int64_t row = (int64_t)blockIdx.x * (WARPS / TEAM) + threadIdx.y;
     if (row >= n_rows) return;
-    float most = 0, values[V];
-    for (int32_t c = threadIdx.x * V; c < width; c += TEAM * 32 * V) {
+    float held[PARTS][V], more[V], most = 0;
+    const auto get = [&](float *values, int32_t c) {
         load<V>(values, x + row * ldx + c);
 #pragma unroll
-        for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(values[i]));
-    }
-    most = TEAM == 1 ? warp_max(most) : block_max<WARPS>(most);
-    const float scale = most / narrow<Q>::LARGEST, factor = most > 0 ? narrow<Q>::LARGEST / most : 0.0f;
-    for (int32_t c = threadIdx.x * V; c < width; c += TEAM * 32 * V) {
-        load<V>(values, x + row * ldx + c);
+        for (int i = 0; i < V; i++)
+            if (activation != TERN_OP_INPUT) values[i] = apply(activation, values[i], 0.0f);
+    };
+    const auto put = [&](const float *values, int32_t c, float factor) {
         Q rounded[V];
 #pragma unroll
         for (int i = 0; i < V; i++) rounded[i] = narrow<Q>::of(values[i] * factor);
         if (V == 8) *(uint2 *)(q + row * ldq + c) = *(const uint2 *)rounded;
-        else
-            for (int i = 0; i < V; i++) q[row * ldq + c + i] = rounded[i];
+        else q[row * ldq + c] = rounded[0];
+    };
+    const int32_t first = threadIdx.x * V;
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) {
+        if (first + p * STEP >= width) continue;
+        get(held[p], first + p * STEP);
+#pragma unroll
+        for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(held[p][i]));
     }
-    if (threadIdx.x == 0) scales[row] = scale;
+    for (int32_t c = first + PARTS * STEP; c < width; c += STEP) {
+        get(more, c);
+#pragma unroll
+        for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(more[i]));
+    }
+    most = TEAM == 1 ? warp_max(most) : block_max<WARPS>(most);
+    const float factor = most > 0 ? narrow<Q>::LARGEST / most : 0.0f;
+#pragma unroll
+    for (int p = 0; p < PARTS; p++)
+        if (first + p * STEP < width) put(held[p], first + p * STEP, factor);
+    for (int32_t c = first + PARTS * STEP; c < width; c += STEP) {
+        get(more, c);
+        put(more, c, factor);
+    }
+    if (threadIdx.x == 0) scales[row] = most / narrow<Q>::LARGEST;
 }
 
 template <typename T, typename Q>
-static cudaError_t launch_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_rows x, tern_cuda_shape shape) {
+static cudaError_t launch_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_rows x, tern_op activation,
+                                   tern_cuda_shape shape) {
     const bool is_vector = shape.width % 8 == 0 && is_aligned_16(x.data, x.ld, shape.type) && q.ld % 8 == 0 && (uintptr_t)q.data % 8 == 0;
     const unsigned n_rows = (unsigned)shape.n_rows;
-#define LAUNCH(TEAM, V)                                                                                                                    \
-    launch_kernel(stream, quantize_kernel<T, Q, TEAM, V>, (n_rows + WARPS / TEAM - 1) / (WARPS / TEAM), dim3(32 * TEAM, WARPS / TEAM), 0,  \
-                  (Q *)q.data, q.ld, scales, (const T *)x.data, x.ld, shape.n_rows, shape.width)
-    if (!is_vector) return LAUNCH(WARPS, 1);
-    return shape.width <= 1024 ? LAUNCH(1, 8) : LAUNCH(WARPS, 8);
+#define LAUNCH(TEAM, PARTS, V)                                                                                                             \
+    launch_kernel(stream, quantize_kernel<T, Q, TEAM, PARTS, V>, (n_rows + WARPS / TEAM - 1) / (WARPS / TEAM),                             \
+                  dim3(32 * TEAM, WARPS / TEAM), 0, (Q *)q.data, q.ld, scales, (const T *)x.data, x.ld, activation, shape.n_rows,          \
+                  shape.width)
+    if (!is_vector) return LAUNCH(WARPS, 1, 1);
+    return shape.width <= 1024 ? LAUNCH(1, 4, 8) : LAUNCH(WARPS, 2, 8);
 #undef LAUNCH
 }
 
 cudaError_t tern__cuda_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_type narrow_type, tern_cuda_rows x,
-                                tern_cuda_shape shape) {
+                                tern_op activation, tern_cuda_shape shape) {
 #define CALL(T)                                                                                                                            \
-    narrow_type == TERN_CUDA_I8 ? launch_quantize<T, int8_t>(stream, q, scales, x, shape)                                                  \
-                                : launch_quantize<T, e4m3>(stream, q, scales, x, shape)
+    narrow_type == TERN_CUDA_I8 ? launch_quantize<T, int8_t>(stream, q, scales, x, activation, shape)                                      \
+                                : launch_quantize<T, e4m3>(stream, q, scales, x, activation, shape)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }
