@@ -65,7 +65,12 @@ bool tern__cell_call(tern_cell *cell, tern_model *model, tern_sample *sample) {
 /* Of float32 kernels the relative distance of a vector was below 2e-6 for the models of the grid, and of 16 bits some units of their last
  * place; a kernel that computes something else is off by far more than these. */
 static double reference_bound(const char *dtype) {
-    if (strcmp(dtype, "bfloat16") == 0) return 1e-1;
+    static const char *const of_4_bits[] = {"float8_e4m3fn", "affine4-g64", "affine4-g32", "mxfp4"};
+    static const char *const of_8_bits[] = {"bfloat16", "int8", "affine8-g64", "affine8-g32"};
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(dtype, of_4_bits[i]) == 0) return 3e-1;
+        if (strcmp(dtype, of_8_bits[i]) == 0) return 1e-1;
+    }
     return strcmp(dtype, "float16") == 0 || strcmp(dtype, "tf32") == 0 ? 2e-2 : 1e-4;
 }
 

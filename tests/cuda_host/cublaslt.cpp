@@ -81,7 +81,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
     else if (attribute == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER) memcpy(&o->b_scales, value, bytes);
     else if (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER) memcpy(&o->bias, value, bytes);
     else if (attribute != CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE && attribute != CUBLASLT_MATMUL_DESC_A_SCALE_MODE &&
-             attribute != CUBLASLT_MATMUL_DESC_B_SCALE_MODE)
+             attribute != CUBLASLT_MATMUL_DESC_B_SCALE_MODE && attribute != CUBLASLT_MATMUL_DESC_FAST_ACCUM)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     return CUBLAS_STATUS_SUCCESS;
 }

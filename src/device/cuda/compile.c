@@ -155,18 +155,6 @@ static tern_status upload_linear(tern_cuda_upload *upload, int32_t n, tern_error
     return TERN_OK;
 }
 
-/* An activation between two linears of 8 bits is done while its result becomes 8 bits, if nobody else wants it. */
-static void pair_linears(tern_cuda_compiled *c, int32_t n) {
-    const tern_node *node = &c->program->nodes[n];
-    if (!tern__cuda_is_linear(node->op) || c->steps[n].weight_type == c->type) return;
-    const tern_node *source = only_maker(c->program, node->inputs[0]);
-    if (source == NULL || source->op != TERN_OP_LINEAR_ACTIVATION) return;
-    tern_cuda_step *step = &c->steps[source - c->program->nodes];
-    if (step->weight_type == c->type) return;
-    step->reader = node;
-    c->steps[n].source = source;
-}
-
 static tern_status upload_norm(tern_cuda_upload *upload, int32_t n, tern_error *err) {
     const tern_program *program = upload->compiled->program;
     const int64_t width = tern__value(program, program->nodes[n].output)->width;
@@ -264,7 +252,6 @@ static tern_status upload_all(tern_cuda_compiled *c, tern_error *err) {
     for (int32_t n = 0; n < c->program->n_nodes && status == TERN_OK; n++) status = upload_node(&upload, n, err);
     tern__cuda_upload_end(&upload);
     if (status != TERN_OK) return status;
-    for (int32_t n = 0; n < c->program->n_nodes; n++) pair_linears(c, n);
     TERN_CUDA_TRY(c->device, cudaStreamSynchronize(c->device->queue.stream), "copying weights", err);
     return TERN_OK;
 }

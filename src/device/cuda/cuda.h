@@ -112,7 +112,6 @@ typedef struct tern_cuda_step {
     tern_cuda_rows weight;             /* linear [out][in], embedding table */
     tern_cuda_type weight_type;        /* linear: the storage type, or one of 8 bits */
     float *weight_scales;              /* linear of 8 bits: of each output */
-    const tern_node *reader, *source;  /* linears of 8 bits: who alone reads it and may do its activation, and for whom it may */
     void *bias;                        /* linear, of the storage type; NULL: none */
     float *scale, *shift;              /* norm; shift NULL: none */
     float *table;                      /* rope: angles; attention: relative bias */

@@ -112,15 +112,14 @@ typedef struct tern_cuda_product {
     /* Weights of 8 bits, else weight_type is `type` and the rest is empty. */
     tern_cuda_type weight_type;
     const float *weight_scales; /* [n] */
-    tern_op x_activation;       /* of x first, INPUT: none; where x becomes 8 bits */
     tern_cuda_rows narrow_x;    /* room for x in weight_type, rows at multiples of 16 bytes */
     float *narrow_scales;       /* [m]: room for its scales */
     tern_cuda_rows sums;        /* room for sums, [m][n]: float32 or, of int8, int32 */
 } tern_cuda_product;
 
-/* activation(x) as rows of 8-bit elements, each with a scale; INPUT: x itself. shape: x's. */
+/* x as rows of 8-bit elements, each with a scale. shape: x's. */
 cudaError_t tern__cuda_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_type narrow_type, tern_cuda_rows x,
-                                tern_op activation, tern_cuda_shape shape);
+                                tern_cuda_shape shape);
 /* y = activation(sums scaled by row and column + bias) + residual */
 cudaError_t tern__cuda_scale_sums(cudaStream_t stream, const tern_cuda_product *product);
 

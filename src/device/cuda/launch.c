@@ -39,7 +39,7 @@ static bool is_skinny(const tern_cuda_launch *l, const tern_cuda_product *p) {
     return tern__cuda_skinny_takes(p, l->compiled->device->capability);
 }
 
-static tern_cuda_product plain_product(const tern_cuda_launch *l, int32_t n) {
+static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_node *node = &c->program->nodes[n];
     const tern_cuda_shape shape = shape_of(l, node->output);
@@ -55,29 +55,11 @@ static tern_cuda_product plain_product(const tern_cuda_launch *l, int32_t n) {
                            .is_tf32 = c->is_tf32,
                            .weight_type = c->steps[n].weight_type,
                            .weight_scales = c->steps[n].weight_scales,
-                           .x_activation = TERN_OP_INPUT,
                            .narrow_x = {l->narrow, tern__value(c->program, node->inputs[0])->width},
                            .narrow_scales = l->narrow_scales,
                            .sums = {l->sums, shape.width}};
     if (node->op == TERN_OP_LINEAR_ADD) p.residual = rows_of(l, node->inputs[1]);
     if (node->op == TERN_OP_LINEAR_ACTIVATION) p.activation = node->activation;
-    return p;
-}
-
-/* Does `reader` do the activation of `source`? Not where either works on few rows. */
-static bool is_handed_on(const tern_cuda_launch *l, const tern_node *source, const tern_node *reader) {
-    if (source == NULL || reader == NULL) return false;
-    const tern_cuda_product products[] = {plain_product(l, (int32_t)(source - l->compiled->program->nodes)),
-                                          plain_product(l, (int32_t)(reader - l->compiled->program->nodes))};
-    return !is_skinny(l, &products[0]) && !is_skinny(l, &products[1]);
-}
-
-static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
-    const tern_node *node = &l->compiled->program->nodes[n];
-    const tern_cuda_step *step = &l->compiled->steps[n];
-    tern_cuda_product p = plain_product(l, n);
-    if (is_handed_on(l, node, step->reader)) p.activation = TERN_OP_INPUT;
-    if (is_handed_on(l, step->source, node)) p.x_activation = step->source->activation;
     return p;
 }
 

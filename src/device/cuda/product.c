@@ -148,6 +148,10 @@ static cublasStatus_t describe(descriptors *d, const matmul *m) {
         TRY(set(d->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (int32_t)m->result));
     }
     if (m->x_scales != NULL) TRY(set_scales(d->operation, m));
+    if (m->operands == CUDA_R_8F_E4M3) { /* what sums lose so is far below what operands of 4 bits have lost */
+        const int8_t yes = 1;
+        TRY(cublasLtMatmulDescSetAttribute(d->operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &yes, sizeof yes));
+    }
     const uint64_t rows = (uint64_t)m->m, n = (uint64_t)m->n, k = (uint64_t)m->k;
     TRY(cublasLtMatrixLayoutCreate(&d->weight, m->operands, k, n, m->weight.ld));
     TRY(cublasLtMatrixLayoutCreate(&d->x, m->operands, k, rows, m->x.ld));
@@ -270,8 +274,7 @@ static cublasStatus_t choose_way(tern_cuda_algorithms *algorithms, const tern_cu
 
 static cudaError_t narrow_rows(const tern_cuda_queue *queue, const tern_cuda_product *p) {
     if (!is_narrow(p)) return cudaSuccess;
-    return tern__cuda_quantize(queue->stream, p->narrow_x, p->narrow_scales, p->weight_type, p->x, p->x_activation,
-                               (tern_cuda_shape){p->m, p->k, p->type});
+    return tern__cuda_quantize(queue->stream, p->narrow_x, p->narrow_scales, p->weight_type, p->x, (tern_cuda_shape){p->m, p->k, p->type});
 }
 
 tern_status tern__cuda_product_choose(tern_cuda_algorithms *algorithms, const tern_cuda_queue *queue, const tern_cuda_product *product,

@@ -8,21 +8,15 @@
 #define WARPS   8
 #define THREADS (WARPS * 32)
 
-/* A team of TEAM warps has a row, each thread PARTS times V elements of it; more are read and computed a second time. */
+/* A team of TEAM warps has a row, each thread PARTS times V elements of it; more are read a second time. */
 template <typename T, typename Q, int TEAM, int PARTS, int V>
 static __global__ void __launch_bounds__(THREADS)
-    quantize_kernel(Q *q, int64_t ldq, float *scales, const T *x, int64_t ldx, tern_op activation, int64_t n_rows, int32_t width) {
+    quantize_kernel(Q *q, int64_t ldq, float *scales, const T *x, int64_t ldx, int64_t n_rows, int32_t width) {
     constexpr int STEP = TEAM * 32 * V;
     begin();
     const int64_t row = (int64_t)blockIdx.x * (WARPS / TEAM) + threadIdx.y;
     if (row >= n_rows) return;
     float held[PARTS][V], more[V], most = 0;
-    const auto get = [&](float *values, int32_t c) {
-        load<V>(values, x + row * ldx + c);
-#pragma unroll
-        for (int i = 0; i < V; i++)
-            if (activation != TERN_OP_INPUT) values[i] = apply(activation, values[i], 0.0f);
-    };
     const auto put = [&](const float *values, int32_t c, float factor) {
         Q rounded[V];
 #pragma unroll
@@ -34,12 +28,12 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int p = 0; p < PARTS; p++) {
         if (first + p * STEP >= width) continue;
-        get(held[p], first + p * STEP);
+        load<V>(held[p], x + row * ldx + first + p * STEP);
 #pragma unroll
         for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(held[p][i]));
     }
     for (int32_t c = first + PARTS * STEP; c < width; c += STEP) {
-        get(more, c);
+        load<V>(more, x + row * ldx + c);
 #pragma unroll
         for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(more[i]));
     }
@@ -49,31 +43,29 @@ static __global__ void __launch_bounds__(THREADS)
     for (int p = 0; p < PARTS; p++)
         if (first + p * STEP < width) put(held[p], first + p * STEP, factor);
     for (int32_t c = first + PARTS * STEP; c < width; c += STEP) {
-        get(more, c);
+        load<V>(more, x + row * ldx + c);
         put(more, c, factor);
     }
     if (threadIdx.x == 0) scales[row] = most / narrow<Q>::LARGEST;
 }
 
 template <typename T, typename Q>
-static cudaError_t launch_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_rows x, tern_op activation,
-                                   tern_cuda_shape shape) {
+static cudaError_t launch_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_rows x, tern_cuda_shape shape) {
     const bool is_vector = shape.width % 8 == 0 && is_aligned_16(x.data, x.ld, shape.type) && q.ld % 8 == 0 && (uintptr_t)q.data % 8 == 0;
     const unsigned n_rows = (unsigned)shape.n_rows;
 #define LAUNCH(TEAM, PARTS, V)                                                                                                             \
     launch_kernel(stream, quantize_kernel<T, Q, TEAM, PARTS, V>, (n_rows + WARPS / TEAM - 1) / (WARPS / TEAM),                             \
-                  dim3(32 * TEAM, WARPS / TEAM), 0, (Q *)q.data, q.ld, scales, (const T *)x.data, x.ld, activation, shape.n_rows,          \
-                  shape.width)
+                  dim3(32 * TEAM, WARPS / TEAM), 0, (Q *)q.data, q.ld, scales, (const T *)x.data, x.ld, shape.n_rows, shape.width)
     if (!is_vector) return LAUNCH(WARPS, 1, 1);
     return shape.width <= 1024 ? LAUNCH(1, 4, 8) : LAUNCH(WARPS, 2, 8);
 #undef LAUNCH
 }
 
 cudaError_t tern__cuda_quantize(cudaStream_t stream, tern_cuda_rows q, float *scales, tern_cuda_type narrow_type, tern_cuda_rows x,
-                                tern_op activation, tern_cuda_shape shape) {
+                                tern_cuda_shape shape) {
 #define CALL(T)                                                                                                                            \
-    narrow_type == TERN_CUDA_I8 ? launch_quantize<T, int8_t>(stream, q, scales, x, activation, shape)                                      \
-                                : launch_quantize<T, e4m3>(stream, q, scales, x, activation, shape)
+    narrow_type == TERN_CUDA_I8 ? launch_quantize<T, int8_t>(stream, q, scales, x, shape)                                                  \
+                                : launch_quantize<T, e4m3>(stream, q, scales, x, shape)
     TERN_CUDA_RETURN_FOR_TYPE(shape.type, CALL);
 #undef CALL
 }

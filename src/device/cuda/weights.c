@@ -120,10 +120,10 @@ static tern_status upload_narrow_part(tern_cuda_upload *upload, tern_cuda_rows t
         const int64_t n = n_rows - first < step ? n_rows - first : step;
         const tern_cuda_rows rows = {(unsigned char *)to.data + first * to.ld, to.ld};
         TERN_TRY(upload_weight(upload, wide, weight, first, n, columns, TERN_CUDA_F32, err));
-        TERN_CUDA_TRY(device,
-                      tern__cuda_quantize(device->queue.stream, rows, scales + first, type, wide, TERN_OP_INPUT,
-                                          (tern_cuda_shape){n, columns, TERN_CUDA_F32}),
-                      weight->name, err);
+        TERN_CUDA_TRY(
+            device,
+            tern__cuda_quantize(device->queue.stream, rows, scales + first, type, wide, (tern_cuda_shape){n, columns, TERN_CUDA_F32}),
+            weight->name, err);
     }
     return TERN_OK;
 }

@@ -235,16 +235,18 @@ std::optional<array> graph::counts(const tern_node &node, size_t i) {
     return in_window ? mx::logical_and(*in_window, no_pad, s) : no_pad;
 }
 
-/* bool, or what is added to scores: [n or 1, n_heads or 1, length or 1, length] */
+/* What is added to scores, so that it need not be made of a bool in each layer: [n or 1, n_heads or 1, length or 1, length] */
 std::optional<array> graph::attention_mask(const tern_node &node, const tables *t, size_t i) {
     const auto key = std::tuple((const void *)t, node.attention.window, i);
     const auto found = by_block.find(key);
     if (found != by_block.end()) return found->second;
     std::optional<array> mask = counts(node, i);
+    const auto left_out = [&] { return scalar(-std::numeric_limits<float>::infinity()); };
+    if (t == nullptr && mask) mask = mx::where(*mask, scalar(0), left_out(), s);
     if (t != nullptr) {
         const array at = mx::add(mx::clip(distances(i), array(-t->reach), array(t->reach), s), array(t->reach), s);
         const array bias = mx::transpose(mx::take(*t->by_distance, at, 0, s), {0, 3, 1, 2}, s);
-        mask = mask ? mx::where(*mask, bias, scalar(-std::numeric_limits<float>::infinity()), s) : bias;
+        mask = mask ? mx::where(*mask, bias, left_out(), s) : bias;
     }
     if (mask) by_block.emplace(key, *mask);
     return mask;

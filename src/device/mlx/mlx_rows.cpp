@@ -31,7 +31,8 @@ struct speed {
 
 speed speed_of(const compiled &c) {
     if (c.owner->unit == mx::Device::cpu) return {6e9, 5e9, 1e-3, 1e-4};
-    return {c.dtype == mx::float32 ? 5e13 : 4e14, 2e12, 5e-5, 2e-5};
+    if (c.dtype == mx::float32) return {5e13, 1e12, 5e-5, 5e-5};
+    return {4e14, 5e11, 5e-5, 5e-5};
 }
 
 /* Of one attention's layer: n sequences of a length, as rows that go through its linears, or that are gathered for attention alone:
