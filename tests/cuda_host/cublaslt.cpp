@@ -1,5 +1,5 @@
-/* cublaslt.cpp - as much of cuBLASLt as the device calls, on the host: products in order, summed in float32. There are two
- * algorithms, which do the same and of which the test says which is faster.
+/* cublaslt.cpp - as much of cuBLASLt as the device calls, by a plain kernel: products in order, summed in float32. There are two
+ * algorithms, which do the same and of which the test says which is faster. cublaslt.cu is the same for a GPU.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cstring>
 #include <cublasLt.h>
@@ -9,6 +9,8 @@
 #include "device/cuda/narrow.cuh"
 
 namespace {
+
+constexpr unsigned N_THREADS = 128;
 
 struct operation {
     cublasComputeType_t compute;
@@ -22,8 +24,16 @@ struct matrix {
     uint64_t rows, columns;
     int64_t ld;
 };
+/* d = a transposed times b, plus beta c, and what the operation says. */
+struct product {
+    operation o;
+    matrix ma, mb, mc, md;
+    const void *a, *b, *c;
+    void *d;
+    float beta;
+};
 
-float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
+__device__ float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
     const size_t i = row + column * (size_t)m.ld;
     return m.type == CUDA_R_32F       ? ((const float *)data)[i]
            : m.type == CUDA_R_8F_E4M3 ? narrow<e4m3>::pair(((const uint8_t *)data)[i]).x
@@ -31,7 +41,7 @@ float at(const matrix &m, const void *data, uint64_t row, uint64_t column) {
            : m.type == CUDA_R_16F     ? to_float(((const f16 *)data)[i])
                                       : to_float(((const bf16 *)data)[i]);
 }
-void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value) {
+__device__ void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value) {
     const size_t i = row + column * (size_t)m.ld;
     if (m.type == CUDA_R_32F) ((float *)data)[i] = value;
     else if (m.type == CUDA_R_32I) ((int32_t *)data)[i] = (int32_t)value;
@@ -39,15 +49,29 @@ void put(const matrix &m, void *data, uint64_t row, uint64_t column, float value
     else ((bf16 *)data)[i] = from_float<bf16>(value);
 }
 
-/* What stands in an algorithm's words: its number, its scratch memory, its reduction scheme; the others are 0. */
-enum { NUMBER, WORKSPACE, REDUCTION, N_USED };
+__device__ bool has(const operation &o, cublasLtEpilogue_t epilogue) { return (o.epilogue & epilogue) == epilogue; }
 
-bool has(const operation &o, cublasLtEpilogue_t epilogue) { return (o.epilogue & epilogue) == epilogue; }
-
-float finish(const operation &o, float value) {
+__device__ float finish(const operation &o, float value) {
     if (has(o, CUBLASLT_EPILOGUE_GELU)) return 0.5f * value * (1 + tanhf(0.7978845608f * (value + 0.044715f * value * value * value)));
     return has(o, CUBLASLT_EPILOGUE_RELU) && value < 0 ? 0 : value;
 }
+
+/* A block does a column of d, whatever its size. */
+__global__ void multiply(product p) {
+    begin();
+    const uint64_t column = blockIdx.x;
+    for (uint64_t row = threadIdx.x; row < p.md.rows; row += blockDim.x) {
+        float sum = 0;
+        for (uint64_t k = 0; k < p.ma.rows; k++) sum += at(p.ma, p.a, k, row) * at(p.mb, p.b, k, column);
+        if (p.o.a_scales != nullptr) sum *= p.o.a_scales[row] * p.o.b_scales[column];
+        if (p.beta != 0) sum += p.beta * at(p.mc, p.c, row, column);
+        if (has(p.o, CUBLASLT_EPILOGUE_BIAS)) sum += at(matrix{p.md.type, p.md.rows, 1, (int64_t)p.md.rows}, p.o.bias, row, 0);
+        put(p.md, p.d, row, column, finish(p.o, sum));
+    }
+}
+
+/* What stands in an algorithm's words: its number, its scratch memory, its reduction scheme; the others are 0. */
+enum { NUMBER, WORKSPACE, REDUCTION, N_USED };
 
 } // namespace
 
@@ -62,7 +86,7 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
     return CUBLAS_STATUS_SUCCESS;
 }
 size_t cublasLtGetVersion(void) { return tern_cuda_host()->cublaslt; }
-const char *cublasLtGetStatusString(cublasStatus_t) { return "a status of the host's cuBLASLt"; }
+const char *cublasLtGetStatusString(cublasStatus_t) { return "a status of the tests' cuBLASLt"; }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute, cudaDataType_t) {
     *out = (cublasLtMatmulDesc_t) new operation{compute, CUBLASLT_EPILOGUE_DEFAULT, CUBLAS_OP_N, nullptr, nullptr, nullptr};
@@ -140,11 +164,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
                               cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t *algorithm, void *, size_t, cudaStream_t stream) {
-    const operation o = *(const operation *)desc;
-    const matrix ma = *(const matrix *)a_layout, mb = *(const matrix *)b_layout, mc = *(const matrix *)c_layout,
-                 md = *(const matrix *)d_layout;
-    const float scale = *(const float *)beta;
-    if (o.transposes_a != CUBLAS_OP_T || ma.rows != mb.rows || ma.columns != md.rows || mb.columns != md.columns)
+    const operation *o = (const operation *)desc;
+    const matrix *ma = (const matrix *)a_layout, *mb = (const matrix *)b_layout, *mc = (const matrix *)c_layout,
+                 *md = (const matrix *)d_layout;
+    const product p = {*o, *ma, *mb, *mc, *md, a, b, c, d, *(const float *)beta};
+    if (o->transposes_a != CUBLAS_OP_T || ma->rows != mb->rows || ma->columns != md->rows || mb->columns != md->columns)
         return CUBLAS_STATUS_INVALID_VALUE;
     host_state *host = tern_cuda_host();
     if (algorithm->data[NUMBER] > 1) return CUBLAS_STATUS_INVALID_VALUE;
@@ -154,17 +178,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     }
     host->n_products[algorithm->data[NUMBER]]++;
     if ((int)algorithm->data[NUMBER] != host->fastest) host->lag_ms += 1000;
-    const cudaError_t error = host_submit(stream, [=] {
-        for (uint64_t column = 0; column < md.columns; column++)
-            for (uint64_t row = 0; row < md.rows; row++) {
-                float sum = 0;
-                for (uint64_t k = 0; k < ma.rows; k++) sum += at(ma, a, k, row) * at(mb, b, k, column);
-                if (o.a_scales != nullptr) sum *= o.a_scales[row] * o.b_scales[column];
-                if (scale != 0) sum += scale * at(mc, c, row, column);
-                if (has(o, CUBLASLT_EPILOGUE_BIAS)) sum += at(matrix{md.type, md.rows, 1, (int64_t)md.rows}, o.bias, row, 0);
-                put(md, d, row, column, finish(o, sum));
-            }
-    });
+    const cudaError_t error = launch_kernel(stream, multiply, dim3((unsigned)md->columns), dim3(N_THREADS), 0, p);
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 }
