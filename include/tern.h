@@ -242,8 +242,9 @@ typedef struct tern_model tern_model;
 typedef struct tern_model_options {
     size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
     const char *device; /* "cpu" (default), or as tern_device_list names it; "cuda" and "mlx" alone: the first, the default one */
-    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other; mlx also has "float16", "bfloat16" and
-                         * weights quantized by MLX: "affine8-g64", "affine8-g32", "affine4-g64", "affine4-g32", "mxfp4" */
+    const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other; cuda also has "tf32", "float16", "bfloat16"
+                         * and, for linears over tokens, "float8_e4m3fn" and "int8" (the rest is bfloat16); mlx also has "float16",
+                         * "bfloat16" and weights quantized by MLX: "affine8-g64", "affine8-g32", "affine4-g64", "affine4-g32", "mxfp4" */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
     const char *cache_folder; /* folder where devices keep what they measured: CUDA the fastest algorithms of its products. Made when
