@@ -243,7 +243,7 @@ typedef struct tern_model_options {
     size_t size;        /* sizeof(tern_model_options); set by tern_model_options_default */
     const char *device; /* "cpu" (default), or as tern_device_list names it; "cuda" and "mlx" alone: the first, the default one */
     const char *dtype;  /* dtype of computation: "float32" (default); the CPU device has no other; cuda also has "tf32", "float16", "bfloat16"
-                         * and, for linears over tokens, "float8_e4m3fn" and "int8" (the rest is bfloat16); mlx also has "float16",
+                         * and, for linears over tokens, "float8_e4m3fn" and "int8" (the rest is bfloat16, before compute capability 8.0 float16); mlx also has "float16",
                          * "bfloat16" and weights quantized by MLX: "affine8-g64", "affine8-g32", "affine4-g64", "affine4-g32", "mxfp4" */
     int threads;        /* 0 (default): one for each core that the process may use */
     const char *isa;    /* highest ISA level of the CPU device: "scalar", "avx2", "avx512"; NULL (default): the best there is */
@@ -441,7 +441,7 @@ TERN_API size_t tern_model_embed_width(const tern_model *model, const tern_embed
 
 /* tern_model_embed - one vector a text, as sentence-transformers' encode gives them.
  * Texts are cut to max_seq_length tokens, sorted by length and run in batches of at most max_batch_tokens tokens; a text's vector is
- * the same bits whatever it is embedded with. On CUDA two batches are under way at once, which takes the memory of both where there is
+ * the same bits whatever it is embedded with; on other devices than the CPU only in batches of one size (CUDA), or nearly (MLX). On CUDA two batches are under way at once, which takes the memory of both where there is
  * enough, and of many texts the first ones run while others are tokenized; a call that fails may have written some of the embeddings.
  *
  * truncate_dim cuts what the modules made, a last Normalize among them; such a vector is scaled to unit length again only where normalize

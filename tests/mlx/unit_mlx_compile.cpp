@@ -22,15 +22,20 @@ using tern_mlx::compiled;
 
 constexpr int32_t vocabulary = 200, width = 32, n_heads = 2;
 
-/* A model of one layer, whose embedding is what `factor` makes of it; two with other factors have other results. */
+/* A model of one layer, whose embedding is what `factor` makes of it; two with other factors have other results. With a window it has two
+ * layers of attention. */
 class model {
   public:
-    explicit model(float factor) {
+    explicit model(float factor, int32_t window = 0) {
         tern_error err;
         if (tern__program_new(&program, &err) != TERN_OK) fail_msg("%s", err.message);
         const tern_value x = tern__embedding(program, tern__input(program, TERN_INPUT_IDS), vocabulary, width, "table");
         const tern_value q = tern__linear(program, x, width, "q"), k = tern__linear(program, x, width, "k");
-        const tern_value y = tern__activation(program, tern__attention(program, q, k, x, n_heads, 0.25f), TERN_OP_GELU);
+        const auto attend = [&](tern_value v) {
+            return window > 0 ? tern__attention_window(program, q, v, v, n_heads, 0.25f, window)
+                              : tern__attention(program, q, k, v, n_heads, 0.25f);
+        };
+        const tern_value y = tern__activation(program, window > 0 ? attend(attend(x)) : attend(x), TERN_OP_GELU);
         tern__output(program, tern__pool(program, y, TERN_POOL_MEAN), "embedding");
         tern__output(program, y, "tokens");
         if (tern__program_finish(program, &err) != TERN_OK) fail_msg("%s", err.message);
@@ -59,13 +64,16 @@ class model {
     std::vector<float> run(const std::vector<int32_t> &lengths, int32_t output = 0) {
         std::vector<int64_t> row_start = {0};
         for (int32_t length : lengths) row_start.push_back(row_start.back() + length);
-        std::vector<int32_t> ids((size_t)row_start.back());
+        std::vector<int32_t> ids((size_t)row_start.back()), columns;
+        for (int32_t length : lengths)
+            for (int32_t column = 0; column < length; column++) columns.push_back(column);
         for (size_t i = 0; i < ids.size(); i++) ids[i] = (int32_t)(i * 17 % vocabulary);
         tern_batch batch = {};
         batch.n_sequences = (int64_t)lengths.size();
         batch.n_tokens = row_start.back();
         batch.row_start = row_start.data();
         batch.inputs[TERN_INPUT_IDS] = ids.data();
+        batch.inputs[TERN_INPUT_COLUMNS] = columns.data();
         std::vector<float> y((output == 0 ? lengths.size() : ids.size()) * width);
         const tern_run_output wanted = {output, y.data()};
         tern_error err;
@@ -149,6 +157,20 @@ void test_ways(void **) {
     gathered.run({20, 3});
     gathered.run({18, 5});
     assert_int_equal(gathered.state().runs.front().n_runs, 2); /* of one form */
+}
+
+/* Pads far behind a short sequence see a key in any window; what they are must not get into its rows in the next layer. */
+void test_window(void **) {
+    model padded(1, 7), gathered(1, 7);
+    padded.state().row_flops = 0;
+    gathered.state().row_flops = 1e9;
+    for (int32_t output = 0; output < 2; output++) {
+        const std::vector<float> y = padded.run({3, 40}, output);
+        assert_true(padded.last_block().is_masked);
+        check_close(y, gathered.run({3, 40}, output));
+        const std::vector<float> alone = padded.run({3}, output);
+        check_close(std::vector<float>(y.begin(), y.begin() + (std::ptrdiff_t)alone.size()), alone);
+    }
 }
 
 /* The second run of a form is compiled, where the device says so. */
@@ -247,6 +269,7 @@ int main() {
         cmocka_unit_test(test_no_bucket),
         cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_window),
         cmocka_unit_test(test_first_run_is_not_compiled),
         cmocka_unit_test(test_runs_are_bounded),
         cmocka_unit_test(test_freed_by_another_thread),

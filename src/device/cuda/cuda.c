@@ -1,5 +1,6 @@
 /* cuda.c - the record of the device "cuda": NVIDIA GPUs of compute capability 7.5 and up, through the CUDA runtime and cuBLASLt.
- * Computes in float32, tf32 (float32 whose products have operands of 11 bits), float16 and bfloat16; sums are float32 in all of them.
+ * Computes in float32, tf32 (float32 whose products have operands of 11 bits), float16 and bfloat16, and with linears' operands in
+ * float8_e4m3fn or int8; sums are float32 in all but the last, where they are int32.
  *
  * The runtime is linked in; the driver, libcuda, is found by it, and a machine without one has an absent device.
  * SPDX-License-Identifier: Apache-2.0 */

@@ -92,6 +92,13 @@ static void close_second(tern_cuda_compiled *c) {
     tern__cuda_queue_close(&c->lanes[1].queue);
 }
 
+/* While no run measures or captures. */
+static void close_second_alone(tern_cuda_compiled *c) {
+    pthread_rwlock_wrlock(&c->running);
+    close_second(c);
+    pthread_rwlock_unlock(&c->running);
+}
+
 /* ---- Of a compiled program ---- */
 
 static bool make_locks(tern_cuda_compiled *c) {
@@ -160,7 +167,7 @@ void tern__cuda_lane_give(tern_cuda_compiled *c, tern_cuda_lane *lane) {
 
 /* From the second lane, whose memory could not be had, to the first. */
 static void move_to_first(tern_cuda_compiled *c, tern_cuda_lane **lane) {
-    close_second(c);
+    close_second_alone(c);
     pthread_mutex_lock(&c->lock);
     c->n_lanes = 1;
     c->lanes[1].is_taken = false;
@@ -179,7 +186,7 @@ static bool reclaim_second(tern_cuda_compiled *c) {
     if (has_memory) c->n_lanes = 1;
     while (second->is_taken) pthread_cond_wait(&c->freed, &c->lock);
     pthread_mutex_unlock(&c->lock);
-    if (has_memory) close_second(c);
+    if (has_memory) close_second_alone(c);
     return has_memory;
 }
 

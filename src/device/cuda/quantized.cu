@@ -38,7 +38,7 @@ static __global__ void __launch_bounds__(THREADS)
         for (int i = 0; i < V; i++) most = fmaxf(most, fabsf(more[i]));
     }
     most = TEAM == 1 ? warp_max(most) : block_max<WARPS>(most);
-    const float factor = most > 0 ? narrow<Q>::LARGEST / most : 0.0f;
+    const float factor = most > 1e-30f ? narrow<Q>::LARGEST / most : 0.0f; /* less becomes zeros, and none infinite */
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
         if (first + p * STEP < width) put(held[p], first + p * STEP, factor);

@@ -138,19 +138,16 @@ template <typename T, typename W> static cudaError_t launch_type(cudaStream_t st
 
 bool tern__cuda_skinny_takes(const tern_cuda_product *p, int capability) {
     const int32_t step = STEP_BYTES / (p->type == TERN_CUDA_F32 ? 4 : 2);
-    const bool is_narrow = p->weight_type != p->type;
+    const bool is_narrow = p->weight_type != p->type; /* with bfloat16: what GPUs that have it store beside 8 bits */
     return (p->type != TERN_CUDA_F32 || p->is_tf32) && capability >= (p->weight_type == TERN_CUDA_E4M3 ? 89 : 80) && p->m <= MAX_ROWS &&
            p->k % step == 0 && is_aligned_16(p->x.data, p->x.ld, p->type) &&
            (is_narrow ? (uintptr_t)p->weight.data % 16 == 0 && p->weight.ld % 16 == 0
                       : is_aligned_16(p->weight.data, p->weight.ld, p->type));
 }
 
-template <typename T> static cudaError_t launch_narrow(cudaStream_t stream, const tern_cuda_product *p) {
-    return p->weight_type == TERN_CUDA_I8 ? launch_type<T, int8_t>(stream, p) : launch_type<T, e4m3>(stream, p);
-}
-
 cudaError_t tern__cuda_skinny(cudaStream_t stream, const tern_cuda_product *p) {
-    if (p->weight_type != p->type) return p->type == TERN_CUDA_F16 ? launch_narrow<f16>(stream, p) : launch_narrow<bf16>(stream, p);
+    if (p->weight_type == TERN_CUDA_I8) return launch_type<bf16, int8_t>(stream, p);
+    if (p->weight_type == TERN_CUDA_E4M3) return launch_type<bf16, e4m3>(stream, p);
 #define CALL(T) launch_type<T, T>(stream, p)
     TERN_CUDA_RETURN_FOR_TYPE(p->type, CALL);
 #undef CALL

@@ -218,7 +218,7 @@ double workspace_of(const compiled &c, const grouping &chosen, int64_t n_picks) 
         n_rows += (int64_t)g.n * g.length;
         n_sequences += g.n;
     }
-    const tern_rows rows = {.rows = {std::max<int64_t>(n_rows, chosen.n_rows), n_sequences, n_picks}, .pairs = 0};
+    const tern_rows rows = {.rows = {std::max(n_rows, chosen.n_rows), n_sequences, n_picks}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
     return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, chosen.groups);

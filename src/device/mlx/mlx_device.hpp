@@ -73,7 +73,7 @@ struct group {
 struct grouping {
     std::vector<group> groups;
     bool is_gathered; /* rows are the batch's own; attention and pooling gather those of the groups */
-    int32_t n_rows;   /* of the run */
+    int64_t n_rows;   /* of the run */
 };
 
 /* A group as the graph sees it. */

@@ -196,11 +196,12 @@ array graph::rows_of(tern_value v, const block &b, mx::Shape shape) {
     return mx::reshape(n == x.shape(0) ? x : mx::slice(x, {b.first, 0}, {b.first + n, x.shape(1)}, s), std::move(shape), s);
 }
 
-/* Of columns, key - query: int32 [n or 1, length (queries), length (keys)] */
+/* Of columns, key - query: int32 [n or 1, length (queries), length (keys)]. A pad has the column of its sequence's first token, so that it
+ * sees one in any window: of a row that sees nothing softmax is not a number. */
 array graph::distances(size_t i) {
     const block &b = form.blocks[i];
-    const array keys =
-        b.is_counting ? mx::reshape(mx::arange(b.length, s), {1, 1, b.length}, s) : of_batch({.what = request::COLUMNS, .block = i});
+    const array keys = b.is_counting && !b.is_masked ? mx::reshape(mx::arange(b.length, s), {1, 1, b.length}, s)
+                                                     : of_batch({.what = request::COLUMNS, .block = i});
     return mx::subtract(keys, mx::swapaxes(keys, 1, 2, s), s);
 }
 

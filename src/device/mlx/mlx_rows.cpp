@@ -112,12 +112,12 @@ grouping choose_groups(const compiled &c, const tern_batch &batch) {
     grouping rows = {cheapest_groups(c, by_length, padded_seconds, &padded), false, 0};
     std::vector<group> groups = cheapest_groups(c, by_length, gathered_seconds, &gathered);
     gathered += (double)batch.n_tokens * c.row_flops / speed_of(c).flops + speed_of(c).gather_seconds;
-    if (gathered < padded && by_length.size() > 1 && batch.n_tokens > 0) rows = {std::move(groups), true, (int32_t)batch.n_tokens};
+    if (gathered < padded && by_length.size() > 1 && batch.n_tokens > 0) rows = {std::move(groups), true, batch.n_tokens};
     const bool is_bucketed = c.owner->compiles_run > 0 && rows.groups.size() == 1;
     if (is_bucketed) pad_to_bucket(c, rows.groups[0], rows.is_gathered ? gathered_seconds : padded_seconds);
-    if (is_bucketed && rows.is_gathered) rows.n_rows = bucket_of_number(rows.n_rows);
+    if (is_bucketed && rows.is_gathered) rows.n_rows = bucket_of_number((int32_t)rows.n_rows);
     if (!rows.is_gathered)
-        for (const group &g : rows.groups) rows.n_rows += g.n * g.length;
+        for (const group &g : rows.groups) rows.n_rows += (int64_t)g.n * g.length;
     return rows;
 }
 
@@ -162,11 +162,11 @@ bool is_in_order(const std::vector<group> &groups) {
 }
 
 /* The rows of the run are the batch's own, and those that make their number one that comes often. */
-void keep_own_rows(rows_of_run &rows, const tern_batch &batch, int32_t n_rows) {
+void keep_own_rows(rows_of_run &rows, const tern_batch &batch, size_t n_rows) {
     rows.slots = std::move(rows.sources);
-    rows.slot_places.assign((size_t)n_rows, 0);
+    rows.slot_places.assign(n_rows, 0);
     std::copy_n(rows.places.begin(), batch.n_tokens, rows.slot_places.begin());
-    rows.sources.assign((size_t)n_rows, 0);
+    rows.sources.assign(n_rows, 0);
     std::iota(rows.sources.begin(), rows.sources.begin() + batch.n_tokens, 0);
     std::iota(rows.places.begin(), rows.places.end() - 1, 0);
 }
@@ -196,7 +196,7 @@ rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, grouping ch
             form.has_short = form.has_short || length <= batch.n_prompt_rows;
         }
     }
-    if (chosen.is_gathered) keep_own_rows(rows, batch, chosen.n_rows);
+    if (chosen.is_gathered) keep_own_rows(rows, batch, (size_t)chosen.n_rows);
     form.outputs = outputs;
     form.is_gathered = chosen.is_gathered;
     form.n_rows = (int32_t)rows.sources.size();
