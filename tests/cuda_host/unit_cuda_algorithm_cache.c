@@ -4,10 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "temporary_folder.h"
 
-#include <dlfcn.h>
 
-#include "device/device.h"
-#include "host.h"
+#include "find_host.h"
 
 enum { WIDTH = 64, N_WORDS = 50, MAX_TOKENS = 64, FIRST_TOKENS = 8, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */ };
 /* Of the file, as algorithm_cache.c writes it. */
@@ -34,15 +32,7 @@ static tern_program *build(void) {
 
 static int find_device(void **state) {
     (void)state;
-    const char *unit;
-    if (setenv("TERN_PLUGIN_PATH", TERN_TEST_CUDA_HOST, 1) != 0) return -1;
-    if (tern__device_find(&record, &unit, "cuda", NULL) != TERN_OK) return -1;
-    void *library = dlopen(TERN_TEST_CUDA_HOST "/libtern_cuda" TERN_TEST_PLUGIN_SUFFIX, RTLD_NOW);
-    tern_cuda_host_function *function;
-    if (library == NULL) return -1;
-    *(void **)&function = dlsym(library, "tern_cuda_host");
-    if (function == NULL) return -1;
-    host = function();
+    if (!find_host(&record, &host)) return -1;
     whole = *host;
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) weights[i] = (float)(i * 37 % 101) / 100 - 0.5f;
     program = build();

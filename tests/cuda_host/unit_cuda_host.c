@@ -10,12 +10,10 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <time.h>
 
-#include "device/device.h"
-#include "host.h"
+#include "find_host.h"
 
 enum { WIDTH = 64, HEADS = 2, VOCABULARY = 50, POSITIONS = 120, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */, LAUNCH_FAILURE = 719 };
 
@@ -24,19 +22,7 @@ static host_state *host, whole;
 
 static int find_device(void **state) {
     (void)state;
-    const char *unit;
-    tern_error err;
-    if (setenv("TERN_PLUGIN_PATH", TERN_TEST_CUDA_HOST, 1) != 0) return -1;
-    if (tern__device_find(&record, &unit, "cuda", &err) != TERN_OK) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
-    void *library = dlopen(TERN_TEST_CUDA_HOST "/libtern_cuda" TERN_TEST_PLUGIN_SUFFIX, RTLD_NOW);
-    tern_cuda_host_function *function;
-    if (library == NULL) return -1;
-    *(void **)&function = dlsym(library, "tern_cuda_host");
-    if (function == NULL) return -1;
-    host = function();
+    if (!find_host(&record, &host)) return -1;
     whole = *host;
     return 0;
 }
