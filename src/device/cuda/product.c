@@ -257,17 +257,15 @@ static tern_status fail(const tern_cuda_device *device, const tern_cuda_product 
                      cublasLtGetStatusString(status));
 }
 
-/* Once for each kind. NOT_SUPPORTED: cuBLASLt does not do it so. */
-static cublasStatus_t choose_way(tern_cuda_algorithms *algorithms, const tern_cuda_queue *queue, const matmul *m) {
-    tern_cuda_algorithm entry;
-    kind_of(&entry.kind, m);
-    if (find(algorithms, &entry.kind) != NULL) return CUBLAS_STATUS_SUCCESS;
+/* entry->kind is set, and new. NOT_SUPPORTED: cuBLASLt does not do it so. */
+static cublasStatus_t choose_way(tern_cuda_algorithms *algorithms, tern_cuda_algorithm *entry, const tern_cuda_queue *queue,
+                                 const matmul *m) {
     if (!tern__grow(&algorithms->entries, &algorithms->capacity, algorithms->n + 1, sizeof *algorithms->entries))
         return CUBLAS_STATUS_ALLOC_FAILED;
     descriptors d;
     cublasStatus_t status = describe(&d, m);
-    if (status == CUBLAS_STATUS_SUCCESS) status = choose(&entry, queue, &d, m);
-    if (status == CUBLAS_STATUS_SUCCESS) algorithms->entries[algorithms->n++] = entry;
+    if (status == CUBLAS_STATUS_SUCCESS) status = choose(entry, queue, &d, m);
+    if (status == CUBLAS_STATUS_SUCCESS) algorithms->entries[algorithms->n++] = *entry;
     descriptors_free(&d);
     return status;
 }
@@ -280,10 +278,14 @@ static cudaError_t narrow_rows(const tern_cuda_queue *queue, const tern_cuda_pro
 tern_status tern__cuda_product_choose(tern_cuda_algorithms *algorithms, const tern_cuda_queue *queue, const tern_cuda_product *product,
                                       tern_error *err) {
     cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-    TERN_CUDA_TRY(queue->device, narrow_rows(queue, product), "quantizing rows", err);
     for (way how = WHOLE; how < N_WAYS && status == CUBLAS_STATUS_NOT_SUPPORTED; how++) {
         const matmul m = matmul_of(product, how);
-        if (may_be(how, product, queue->device->capability)) status = choose_way(algorithms, queue, &m);
+        tern_cuda_algorithm entry;
+        if (!may_be(how, product, queue->device->capability)) continue;
+        kind_of(&entry.kind, &m);
+        if (find(algorithms, &entry.kind) != NULL) return TERN_OK;
+        TERN_CUDA_TRY(queue->device, narrow_rows(queue, product), "quantizing rows", err);
+        status = choose_way(algorithms, &entry, queue, &m);
     }
     return status == CUBLAS_STATUS_SUCCESS ? TERN_OK : fail(queue->device, product, status, err);
 }

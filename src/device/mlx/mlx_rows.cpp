@@ -108,11 +108,14 @@ grouping choose_groups(const compiled &c, const tern_batch &batch) {
     sequences_by_length by_length;
     for (int64_t s = 0; s < batch.n_sequences; s++)
         by_length[std::max(1, (int32_t)(batch.row_start[s + 1] - batch.row_start[s]))].push_back((int32_t)s);
-    double padded, gathered;
+    double padded;
     grouping rows = {cheapest_groups(c, by_length, padded_seconds, &padded), false, 0};
-    std::vector<group> groups = cheapest_groups(c, by_length, gathered_seconds, &gathered);
-    gathered += (double)batch.n_tokens * c.row_flops / speed_of(c).flops + speed_of(c).gather_seconds;
-    if (gathered < padded && by_length.size() > 1 && batch.n_tokens > 0) rows = {std::move(groups), true, batch.n_tokens};
+    if (by_length.size() > 1 && batch.n_tokens > 0) { /* else there is nothing to gain */
+        double gathered;
+        std::vector<group> groups = cheapest_groups(c, by_length, gathered_seconds, &gathered);
+        gathered += (double)batch.n_tokens * c.row_flops / speed_of(c).flops + speed_of(c).gather_seconds;
+        if (gathered < padded) rows = {std::move(groups), true, batch.n_tokens};
+    }
     const bool is_bucketed = c.owner->compiles_run > 0 && rows.groups.size() == 1;
     if (is_bucketed) pad_to_bucket(c, rows.groups[0], rows.is_gathered ? gathered_seconds : padded_seconds);
     if (is_bucketed && rows.is_gathered) rows.n_rows = bucket_of_number((int32_t)rows.n_rows);
