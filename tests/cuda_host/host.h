@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 typedef struct host_state {
-    int n_devices, driver, capability; /* driver: the CUDA version that it is for, 13000; 0: none is installed */
+    int n_devices, driver, capability, multiprocessors; /* driver: the CUDA version that it is for, 13000; 0: none is installed */
     size_t memory, used;               /* bytes */
     long n_calls, fail_at;             /* calls so far of those that can fail; the number of the one that does, -1: none */
     long n_refused;                    /* allocations for which memory was too short */

@@ -32,6 +32,7 @@ struct CUgraphExec_st {
 static host_state state = {/* n_devices */ 1,
                            /* driver */ 13000,
                            /* capability */ 90,
+                           /* multiprocessors */ 132,
                            /* memory */ (size_t)1 << 32,
                            /* used */ 0,
                            /* n_calls */ 0,
@@ -104,6 +105,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     *value = attribute == cudaDevAttrComputeCapabilityMajor         ? state.capability / 10
              : attribute == cudaDevAttrComputeCapabilityMinor       ? state.capability % 10
              : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
+             : attribute == cudaDevAttrMultiProcessorCount          ? state.multiprocessors
                                                                     : 0;
     return cudaSuccess;
 }

@@ -282,7 +282,9 @@ static tern_status compile_into(tern_cuda_compiled *c, const char *dtype, tern_e
         choose_attention(c, n);
         if (is_norm(c->program->nodes[n].op)) fold_lookups(c, n);
     }
-    return upload_all(c, err);
+    TERN_TRY(upload_all(c, err));
+    tern__cuda_encoder_find(c);
+    return TERN_OK;
 }
 
 tern_status tern__cuda_compile(void **compiled, void *device, const tern_program *program, const char *dtype, tern_error *err) {

@@ -155,6 +155,8 @@ static tern_status open_into(tern_cuda_device *device, const char *cache_folder,
     TERN_CUDA_TRY(device, cudaSetDevice(device->index), "opening it", err);
     TERN_CUDA_TRY(device, cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->index), "opening it", err);
     device->shared_bytes = (size_t)shared;
+    TERN_CUDA_TRY(device, cudaDeviceGetAttribute(&device->n_multiprocessors, cudaDevAttrMultiProcessorCount, device->index), "opening it",
+                  err);
     TERN_TRY(tern__cuda_queue_open(&device->queue, err));
     for (int i = 0; i < 2; i++) {
         TERN_TRY(tern__cuda_pin(device, &device->pinned[i], TERN_CUDA_STAGE_BYTES, "weights on their way", err));

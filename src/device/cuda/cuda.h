@@ -29,7 +29,8 @@ struct tern_cuda_device {
     int index;
     char name[16], isa[16]; /* "cuda:0", "sm_90" */
     int capability;         /* 90 */
-    size_t shared_bytes;    /* most shared memory of a block */
+    int n_multiprocessors;
+    size_t shared_bytes; /* most shared memory of a block */
     cublasLtHandle_t lt;
     tern_cuda_queue queue; /* of compiling, and of the first lane */
     /* Weights on their way, two pieces in turn: pinned, then on the device as the checkpoint has them; free when its event has come. */
@@ -160,6 +161,8 @@ typedef struct tern_cuda_compiled {
     size_t n_blocks, blocks_capacity, packed_bytes;
     bool uses_mma, uses_simt; /* kernels of attention */
     tern_cuda_algorithms algorithms;
+    tern_cuda_encoder encoder; /* nodes encoder_first ... encoder_last as one kernel, without what a run has of it; n_layers 0: none */
+    int32_t encoder_first, encoder_last;
 
     /* The first lane has the device's queue; the second is opened when two runs come at once. `lock`: of is_taken, n_lanes and freed. */
     tern_cuda_lane lanes[TERN_CUDA_N_LANES];
@@ -247,6 +250,14 @@ tern_cuda_graph *tern__cuda_graph_find(const tern_cuda_lane *lane, const tern_cu
 tern_status tern__cuda_graph_add(tern_cuda_graph **out, tern_cuda_lane *lane, const tern_cuda_bucket *bucket,
                                  const tern_run_output *outputs, size_t n_outputs, tern_error *err);
 void tern__cuda_graph_drop_last(tern_cuda_lane *lane);
+
+/* ---- Layers as one kernel (encoder.c) ---- */
+
+/* Sets compiled->encoder, when weights are on the device. */
+void tern__cuda_encoder_find(tern_cuda_compiled *compiled);
+/* Is it what runs in this bucket, for these outputs? */
+bool tern__cuda_encoder_serves(const tern_cuda_compiled *compiled, const tern_cuda_bucket *bucket, const tern_run_output *outputs,
+                               size_t n_outputs);
 
 /* ---- Running (run.c) ---- */
 

@@ -100,6 +100,30 @@ cudaError_t tern__cuda_attention_mma(cudaStream_t stream, const tern_cuda_attent
 bool tern__cuda_attention_wgmma_takes(tern_cuda_type type, int32_t head_dim, int capability);
 cudaError_t tern__cuda_attention_wgmma(cudaStream_t stream, const tern_cuda_attention *attention);
 
+/* All layers of a BERT, for one sequence (encoder.cu). Each is
+ *   h = layer_norm(x + linear(attention(linear(x)))), y = layer_norm(h + linear(gelu(linear(h)))) */
+#define TERN_CUDA_ENCODER_ROWS   32 /* at most */
+#define TERN_CUDA_ENCODER_LAYERS 24
+typedef struct tern_cuda_encoder_layer {
+    const void *weights[4],
+        *biases[4]; /* of its linears, [out][in] and [out]: queries, keys and values one below the other; then in order */
+    const float *scales[2], *shifts[2]; /* of its norms */
+} tern_cuda_encoder_layer;
+typedef struct tern_cuda_encoder {
+    tern_cuda_encoder_layer layers[TERN_CUDA_ENCODER_LAYERS];
+    int32_t n_layers, head_dim;
+    float scale, eps;         /* of attention, of the norms */
+    tern_cuda_rows x, y;      /* rows without gaps */
+    void *exchange;           /* tern__cuda_encoder_exchange_bytes */
+    const int32_t *row_start; /* [2] */
+    uint32_t *barrier;        /* 0 when the kernel begins */
+} tern_cuda_encoder;
+/* within: the width between the last two linears. */
+bool tern__cuda_encoder_takes(tern_cuda_type type, int32_t width, int32_t within, int32_t head_dim, int capability, int n_multiprocessors);
+size_t tern__cuda_encoder_exchange_bytes(int32_t width);
+/* shape: y's, of at most TERN_CUDA_ENCODER_ROWS rows. */
+cudaError_t tern__cuda_encode(cudaStream_t stream, const tern_cuda_encoder *encoder, tern_cuda_shape shape, int n_multiprocessors);
+
 /* y = activation(x transpose(weight) + bias) + residual */
 typedef struct tern_cuda_product {
     tern_cuda_rows x, weight, y, residual; /* residual.data NULL: none */

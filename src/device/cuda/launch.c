@@ -63,9 +63,14 @@ static tern_cuda_product product_of(const tern_cuda_launch *l, int32_t n) {
     return p;
 }
 
+bool tern__cuda_is_folded(const tern_cuda_launch *l, int32_t n) {
+    const tern_cuda_compiled *c = l->compiled;
+    return c->steps[n].is_folded || (l->has_encoder && n >= c->encoder_first && n < c->encoder_last);
+}
+
 static bool is_launched(const tern_cuda_launch *l, int32_t n) {
     const tern_cuda_compiled *c = l->compiled;
-    return l->lane->needed[n] && !c->steps[n].is_folded && shape_of(l, c->program->nodes[n].output).n_rows > 0;
+    return l->lane->needed[n] && !tern__cuda_is_folded(l, n) && shape_of(l, c->program->nodes[n].output).n_rows > 0;
 }
 
 tern_status tern__cuda_choose_products(const tern_cuda_launch *l, tern_error *err) {
@@ -131,6 +136,19 @@ static cudaError_t launch_norm(const tern_cuda_launch *l, int32_t n) {
     }
     const tern_cuda_rows b = node->n_inputs > 1 ? rows_of(l, node->inputs[1]) : (tern_cuda_rows){0};
     return tern__cuda_layer_norm(l->lane->queue.stream, y, rows_of(l, node->inputs[0]), b, step->scale, step->shift, node->eps, shape);
+}
+
+/* The layers up to node n. */
+static cudaError_t launch_encoder(const tern_cuda_launch *l, int32_t n) {
+    const tern_cuda_compiled *c = l->compiled;
+    const tern_value x = c->program->nodes[c->encoder_first].inputs[0], y = c->program->nodes[n].output;
+    tern_cuda_encoder encoder = c->encoder;
+    encoder.x = rows_of(l, x);
+    encoder.y = rows_of(l, y);
+    encoder.row_start = l->row_start;
+    encoder.barrier = l->barrier;
+    encoder.exchange = l->exchange;
+    return tern__cuda_encode(l->lane->queue.stream, &encoder, shape_of(l, y), c->device->n_multiprocessors);
 }
 
 static cudaError_t launch_concat(const tern_cuda_launch *l, const tern_node *node) {
@@ -210,7 +228,8 @@ static tern_status note_time(const tern_cuda_launch *l, int32_t n, tern_error *e
 static tern_status launch_node(const tern_cuda_launch *l, int32_t n, tern_error *err) {
     const tern_cuda_compiled *c = l->compiled;
     const tern_node *node = &c->program->nodes[n];
-    if (tern__cuda_is_linear(node->op)) TERN_TRY(launch_product(l, n, err));
+    if (l->has_encoder && n == c->encoder_last) TERN_CUDA_TRY(c->device, launch_encoder(l, n), "running layers", err);
+    else if (tern__cuda_is_linear(node->op)) TERN_TRY(launch_product(l, n, err));
     else if (node->op != TERN_OP_SLICE) TERN_CUDA_TRY(c->device, launch_op(l, n), tern__op_name(node->op), err);
     return launch_outputs(l, node, err);
 }

@@ -27,27 +27,44 @@ static __device__ __forceinline__ void begin() {
     await_previous();
 }
 
-/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
 template <typename... Parameters, typename... Arguments>
-static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                                 Arguments... arguments) {
+static cudaError_t launch_with(bool is_together, cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                               Arguments... arguments) {
     int device = 0, major = 0;
     cudaError_t error = cudaGetDevice(&device);
     if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     if (error == cudaSuccess && shared > 48 * 1024)
         error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (error != cudaSuccess) return error;
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t config = {};
+    if (major >= 9) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (is_together) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeCooperative;
+        attributes[config.numAttrs++].val.cooperative = 1;
+    }
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared;
     config.stream = stream;
-    config.attrs = &early;
-    config.numAttrs = major >= 9 ? 1 : 0;
+    config.attrs = attributes;
     return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+}
+
+/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
+template <typename... Parameters, typename... Arguments>
+static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                 Arguments... arguments) {
+    return launch_with(false, stream, kernel, grid, block, shared, arguments...);
+}
+/* The same for a kernel whose blocks wait for each other: all of them run at once (Programming Guide, "Cooperative Groups"). */
+template <typename... Parameters, typename... Arguments>
+static cudaError_t launch_together(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                   Arguments... arguments) {
+    return launch_with(true, stream, kernel, grid, block, shared, arguments...);
 }
 
 #endif

@@ -35,6 +35,13 @@ static __device__ __forceinline__ uint4 operand(uint4 elements, float) {
     return make_uint4(tf32_of(elements.x), tf32_of(elements.y), tf32_of(elements.z), tf32_of(elements.w));
 }
 
+/* An 8 x 8 matrix of 16-bit elements, of which lane l has columns 2 (l % 4) and the next of row l / 4 (PTX ISA, "movmatrix"). */
+static __device__ __forceinline__ uint32_t transpose(uint32_t a) {
+    uint32_t y;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(a));
+    return y;
+}
+
 /* Four 8 x 8 matrices of 16-bit elements from shared memory; lane l names row l % 8 of matrix l / 8. */
 static __device__ __forceinline__ void load_matrices(uint32_t *r, const void *row) {
     const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
@@ -88,6 +95,10 @@ static __device__ __forceinline__ uint32_t pack(float low, float high, f16) {
 static __device__ __forceinline__ uint32_t pack(float low, float high, bf16) {
     const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     return *(const uint32_t *)&pair;
+}
+static __device__ __forceinline__ float2 unpack(uint32_t pair, f16) { return __half22float2(*(const __half2 *)&pair); }
+static __device__ __forceinline__ float2 unpack(uint32_t pair, bf16) {
+    return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
 }
 
 #endif

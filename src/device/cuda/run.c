@@ -49,10 +49,12 @@ static tern_status bucket_of(tern_cuda_bucket *out, const tern_cuda_compiled *c,
 
 /* Byte offsets in the workspace. The batch's integers come first; their offsets hold for the pinned copy too. */
 typedef struct layout {
-    size_t row_start, tiles[2], inputs[TERN_N_INPUTS], picks, integers_bytes;
+    size_t row_start, tiles[2], inputs[TERN_N_INPUTS], picks, barrier, integers_bytes;
     size_t narrow, narrow_scales, sums; /* scratch memory of linears with 8-bit operands, of one at a time */
+    size_t exchange;                    /* of the encoder's kernel */
     size_t outputs;                     /* dense float rows of the outputs asked for: in the workspace, or in pinned memory */
     bool is_near;                       /* the latter */
+    bool has_encoder;                   /* one kernel does the layers */
     size_t total, host_total;
 } layout;
 
@@ -68,7 +70,8 @@ static bool lay_out_integers(const tern_cuda_bucket *bucket, layout *l) {
     for (int i = 0; i < 2; i++) fits = fits && reserve(&l->total, &l->tiles[i], bucket->n_tiles[i], sizeof(tern_cuda_tile));
     for (int i = 0; i < TERN_N_INPUTS; i++)
         fits = fits && reserve(&l->total, &l->inputs[i], bucket->rows[TERN_SPACE_TOKENS], sizeof(int32_t));
-    fits = fits && reserve(&l->total, &l->picks, bucket->rows[TERN_SPACE_PICKS], sizeof(int32_t));
+    fits = fits && reserve(&l->total, &l->picks, bucket->rows[TERN_SPACE_PICKS], sizeof(int32_t)) &&
+           reserve(&l->total, &l->barrier, l->has_encoder, sizeof(uint32_t));
     l->integers_bytes = l->total;
     return fits;
 }
@@ -80,14 +83,20 @@ static bool lay_out_narrow(const tern_cuda_compiled *c, int64_t n_tokens, layout
            reserve(&l->total, &l->sums, n_tokens, (size_t)c->narrow_n * sizeof(float));
 }
 
+static bool lay_out_encoder(const tern_cuda_compiled *c, layout *l) {
+    if (!l->has_encoder) return true;
+    const int32_t width = tern__value(c->program, c->program->nodes[c->encoder_last].output)->width;
+    return reserve(&l->total, &l->exchange, (int64_t)tern__cuda_encoder_exchange_bytes(width), 1);
+}
+
 /* slot_offsets may be NULL. */
 static tern_status lay_out(const tern_cuda_compiled *c, const tern_cuda_bucket *bucket, const tern_run_output *outputs, size_t n_outputs,
                            layout *l, size_t *slot_offsets, tern_error *err) {
     tern_rows rows = {0};
     size_t ignored;
     memcpy(rows.rows, bucket->rows, sizeof rows.rows);
-    *l = (layout){0};
-    bool fits = lay_out_integers(bucket, l) && lay_out_narrow(c, bucket->rows[TERN_SPACE_TOKENS], l);
+    *l = (layout){.has_encoder = tern__cuda_encoder_serves(c, bucket, outputs, n_outputs)};
+    bool fits = lay_out_integers(bucket, l) && lay_out_narrow(c, bucket->rows[TERN_SPACE_TOKENS], l) && lay_out_encoder(c, l);
     for (int32_t s = 0; s < c->plan.n_slots && fits; s++) {
         size_t bytes;
         fits = tern__plan_slot_bytes(&c->plan, s, &rows, &bytes) &&
@@ -185,6 +194,7 @@ static void fill_integers(const work *w) {
     const size_t used = (size_t)batch->n_picks * sizeof(int32_t);
     if (used > 0) memcpy(host + l->picks, batch->picks, used);
     memset(host + l->picks + used, 0, (size_t)bucket->rows[TERN_SPACE_PICKS] * sizeof(int32_t) - used);
+    if (l->has_encoder) memset(host + l->barrier, 0, sizeof(uint32_t));
 }
 
 static void mark_needed(tern_cuda_lane *lane, const tern_program *program, const tern_run_output *outputs, size_t n_outputs) {
@@ -208,6 +218,9 @@ static tern_cuda_launch launch_of(const work *w) {
                                .narrow = lane->workspace + l->narrow,
                                .narrow_scales = (float *)(void *)(lane->workspace + l->narrow_scales),
                                .sums = lane->workspace + l->sums,
+                               .has_encoder = l->has_encoder,
+                               .barrier = (uint32_t *)(void *)(lane->workspace + l->barrier),
+                               .exchange = lane->workspace + l->exchange,
                                .outputs = w->outputs,
                                .n_outputs = w->n_outputs,
                                .output_data = (float *)(void *)((l->is_near ? lane->host : lane->workspace) + l->outputs)};
@@ -241,7 +254,7 @@ static tern_status run_timed(const layout *l, const tern_cuda_launch *launch, in
     cudaEvent_t before = timed.events[n_nodes];
     for (int32_t n = 0; n < n_nodes && status == TERN_OK; n++) {
         float milliseconds = 0;
-        if (launch->lane->needed[n] && c->steps[n].is_folded) node_ns[n] = -1;
+        if (launch->lane->needed[n] && tern__cuda_is_folded(launch, n)) node_ns[n] = -1;
         if (timed.events[n] == NULL) continue;
         cudaEventElapsedTime(&milliseconds, before, timed.events[n]);
         node_ns[n] = (int64_t)((double)milliseconds * 1e6);

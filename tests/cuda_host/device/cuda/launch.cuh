@@ -12,15 +12,18 @@
 #include <functional>
 
 #define __launch_bounds__(...)
+#undef __grid_constant__
+#define __grid_constant__
 #undef __shared__
 #define __shared__           static /* one block runs at a time */
 #define DYNAMIC_SHARED(name) float4 *const name = (float4 *)host_shared
 #define threadIdx            host_thread
 #define blockIdx             host_block
 #define blockDim             host_block_size
+#define gridDim              host_grid_size
 
 extern uint3 host_thread, host_block;
-extern dim3 host_block_size;
+extern dim3 host_block_size, host_grid_size;
 extern void *host_shared;
 
 /* fibers.cpp */
@@ -28,7 +31,11 @@ void host_sync_block();
 /* Every lane's `value` of `bytes` bytes; what comes back holds until the warp's next exchange. [32][HOST_EXCHANGE_BYTES] */
 enum { HOST_EXCHANGE_BYTES = 32 };
 const unsigned char *host_exchange(const void *value, size_t bytes);
-void host_run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
+/* Let other fibers run, in a loop that waits for what they do; and tell those that wait that something was done. */
+void host_give_way();
+void host_get_further();
+/* One block after the other, or all together. */
+void host_run_grid(dim3 grid, dim3 block, size_t shared, bool is_together, const std::function<void()> &kernel);
 /* runtime.cpp: now, or into the graph that is captured. */
 cudaError_t host_submit(cudaStream_t stream, const std::function<void()> &work);
 /* An algorithm is asked for, which takes a moment. */
@@ -57,10 +64,20 @@ static inline void await_previous() {}
 static inline void begin() {}
 
 template <typename... Parameters, typename... Arguments>
+static cudaError_t launch_with(bool is_together, cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                               Arguments... arguments) {
+    if (grid.x == 0 || grid.y == 0 || block.x * block.y > 1024) return cudaErrorInvalidConfiguration;
+    return host_submit(stream, [=] { host_run_grid(grid, block, shared, is_together, [=] { kernel(Parameters(arguments)...); }); });
+}
+template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                  Arguments... arguments) {
-    if (grid.x == 0 || grid.y == 0 || block.x * block.y > 1024) return cudaErrorInvalidConfiguration;
-    return host_submit(stream, [=] { host_run_grid(grid, block, shared, [=] { kernel(Parameters(arguments)...); }); });
+    return launch_with(false, stream, kernel, grid, block, shared, arguments...);
+}
+template <typename... Parameters, typename... Arguments>
+static cudaError_t launch_together(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                                   Arguments... arguments) {
+    return launch_with(true, stream, kernel, grid, block, shared, arguments...);
 }
 
 #endif

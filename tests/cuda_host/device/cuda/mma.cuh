@@ -69,6 +69,14 @@ static inline void load_matrices_of(uint32_t *r, const void *row, bool transpose
 static inline void load_matrices(uint32_t *r, const void *row) { load_matrices_of(r, row, false); }
 static inline void load_matrices_transposed(uint32_t *r, const void *row) { load_matrices_of(r, row, true); }
 
+static inline uint32_t transpose(uint32_t a) {
+    uint16_t elements[2];
+    const unsigned char *values = host_exchange(&a, sizeof a);
+    for (unsigned i = 0; i < 2; i++)
+        memcpy(&elements[i], values + (8 * (host_lane() % 4) + 4 * i + host_lane() / 8) * HOST_EXCHANGE_BYTES + host_lane() / 4 % 2 * 2, 2);
+    return elements[0] | (uint32_t)elements[1] << 16;
+}
+
 static inline void copy_16(void *to, const void *from, bool valid) {
     if (valid) memcpy(to, from, 16);
     else memset(to, 0, 16);
@@ -88,5 +96,7 @@ template <typename T> static inline uint32_t pack(float low, float high, T) {
     memcpy(&pair, elements, sizeof pair);
     return pair;
 }
+
+template <typename T> static inline float2 unpack(uint32_t pair, T) { return make_float2(half_of<T>(pair, 0), half_of<T>(pair, 1)); }
 
 #endif
