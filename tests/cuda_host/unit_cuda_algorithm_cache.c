@@ -4,6 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "temporary_folder.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <time.h>
 
 #include "find_host.h"
 
@@ -365,11 +369,40 @@ static void test_faults(void **state) {
     }
 }
 
+static void *end_in_thread(void *process_to_end) {
+    end(process_to_end);
+    return NULL;
+}
+
+/* A process that ends while another one writes waits for it, and then keeps what that has written. */
+static void test_locked(void **state) {
+    const test_folder *folder = *state;
+    pthread_t thread;
+    suggestions_of(folder->path, FIRST_TOKENS);
+    const test_path path = file_in(folder);
+    contents *first = read_file(path.text), *both;
+    assert_int_equal(unlink(path.text), 0);
+    process p = start(folder->path);
+    run_tokens(&p, MAX_TOKENS);
+    const int lock = open(folder->path, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(pthread_create(&thread, NULL, end_in_thread, &p), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    assert_int_equal(test_folder_entries(folder), 0);
+    write_file(path.text, first->bytes, first->n);
+    close(lock);
+    pthread_join(thread, NULL);
+    both = read_file(path.text);
+    assert_int_equal(both->n, 2 * first->n - HEADER_BYTES);
+    free(first);
+    free(both);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, test_folder_setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(test_kept),       TEST(test_programs_share), TEST(test_wrong_files), TEST(test_foreign_files),
                                        TEST(test_unreadable), TEST(test_folders),        TEST(test_checked),     TEST(test_merged),
-                                       TEST(test_bounded),    TEST(test_faults)};
+                                       TEST(test_bounded),    TEST(test_locked),         TEST(test_faults)};
     return cmocka_run_group_tests_name("CUDA's file of algorithms", tests, find_device, free_all);
 }

@@ -5,10 +5,13 @@
  * checked where it is used (product.c).
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "device/cuda/cuda.h"
@@ -81,7 +84,6 @@ static tern_status write_file(const tern_cuda_algorithm_cache *cache, tern_error
     file_header header = cache->header;
     header.n_entries = cache->known.n;
     header.checksum = checksum_of(cache->known.entries, cache->known.n);
-    TERN_TRY(tern__file_make_folders(cache->path, err));
     tern_writer writer;
     TERN_TRY(tern__writer_open(&writer, cache->path, err));
     tern_status status = tern__writer_write(&writer, &header, sizeof header, err);
@@ -89,6 +91,17 @@ static tern_status write_file(const tern_cuda_algorithm_cache *cache, tern_error
     if (status == TERN_OK) return tern__writer_commit(&writer, err);
     tern__writer_discard(&writer);
     return status;
+}
+
+/* The folder's descriptor, locked, so that what one process adds is not lost to another's file. -1: as good without, where there are no
+ * locks. */
+static int lock_folder(const tern_cuda_algorithm_cache *cache) {
+    char *folder = strdup(cache->path), *end = folder != NULL ? strrchr(folder, '/') : NULL;
+    if (end != NULL) *end = '\0';
+    const int descriptor = end != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(folder);
+    if (descriptor >= 0) (void)flock(descriptor, LOCK_EX);
+    return descriptor;
 }
 
 /* ---- The cache ---- */
@@ -157,9 +170,11 @@ void tern__cuda_algorithm_cache_add(tern_cuda_algorithm_cache *cache, const tern
 }
 
 void tern__cuda_algorithm_cache_write(tern_cuda_algorithm_cache *cache) {
-    if (cache == NULL || !cache->has_new) return;
+    if (cache == NULL || !cache->has_new || tern__file_make_folders(cache->path, NULL) != TERN_OK) return;
+    const int lock = lock_folder(cache);
     read_file(cache);
     if (write_file(cache, NULL) == TERN_OK) cache->has_new = false;
+    if (lock >= 0) close(lock);
 }
 
 void tern__cuda_algorithm_cache_close(tern_cuda_algorithm_cache *cache) {
