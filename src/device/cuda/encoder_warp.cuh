@@ -26,6 +26,10 @@ static __device__ __forceinline__ float quad_max(float x) {
     return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 
+static __device__ __forceinline__ uint32_t word_of(uint4 words, int i) {
+    return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
+}
+
 /* Columns `column` ... of n rows; zeros for those up to 16 M. */
 template <int M, int K, typename T>
 static __device__ __forceinline__ void load_rows(uint4 *r, const void *rows, int ld, int column, int n, T) {

@@ -29,7 +29,7 @@ extern void *host_shared;
 /* fibers.cpp */
 void host_sync_block();
 /* Every lane's `value` of `bytes` bytes; what comes back holds until the warp's next exchange. [32][HOST_EXCHANGE_BYTES] */
-enum { HOST_EXCHANGE_BYTES = 32 };
+enum { HOST_EXCHANGE_BYTES = 48 };
 const unsigned char *host_exchange(const void *value, size_t bytes);
 /* Let other fibers run, in a loop that waits for what they do; and tell those that wait that something was done. */
 void host_give_way();

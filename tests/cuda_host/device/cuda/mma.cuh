@@ -17,15 +17,18 @@ template <typename T> static inline float half_of(uint32_t pair, int which) {
 }
 
 template <typename T> static inline void mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, T) {
-    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
-    uint32_t all[32][6];
+    const uint32_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    float mine[12];
+    for (int i = 0; i < 12; i++) mine[i] = half_of<T>(words[i / 2], i % 2);
     const unsigned char *values = host_exchange(mine, sizeof mine);
-    for (int l = 0; l < 32; l++) memcpy(all[l], values + l * HOST_EXCHANGE_BYTES, sizeof mine);
+    const auto of_lane = [=](unsigned lane, unsigned i) {
+        return *(const float *)(values + lane * HOST_EXCHANGE_BYTES + i * sizeof(float));
+    };
     for (int i = 0; i < 4; i++) {
         const unsigned row = host_lane() / 4 + 8 * (i / 2), column = 2 * (host_lane() % 4) + i % 2;
         for (unsigned k = 0; k < 16; k++)
-            c[i] += half_of<T>(all[row % 8 * 4 + k % 8 / 2][row / 8 + 2 * (k / 8)], k % 2) *
-                    half_of<T>(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
+            c[i] += of_lane(row % 8 * 4 + k % 8 / 2, 2 * (row / 8 + 2 * (k / 8)) + k % 2) *
+                    of_lane(column * 4 + k % 8 / 2, 2 * (4 + k / 8) + k % 2);
     }
 }
 
