@@ -179,20 +179,29 @@ static void add_work(tern_work *work, const tern_op_profile *op, const tern_prof
     work->other_set = (double)profile->workspace_bytes;
 }
 
-/* What the run costs: per op name, those that ran in one pass together. */
+/* Is there such an op among first ... i - 1? */
+static bool is_named(const tern_profile *profile, size_t first, size_t i) {
+    for (size_t j = first; j < i; j++)
+        if (strcmp(profile->ops[j].op, profile->ops[i].op) == 0) return true;
+    return false;
+}
+
+/* What the run costs: per op name; those that ran in one pass together, each named once. */
 static json_t *list_ops(const tern_profile *profile, const tern_peaks *peaks) {
     json_t *list = json_array();
     char name[256] = "";
     tern_work work = {0};
+    size_t first = 0;
     for (size_t i = 0; i < profile->n_ops; i++) {
         const tern_op_profile *op = &profile->ops[i];
         const size_t length = strlen(name);
-        snprintf(name + length, sizeof name - length, "%s%s", length > 0 ? "+" : "", op->op);
+        if (!is_named(profile, first, i)) snprintf(name + length, sizeof name - length, "%s%s", length > 0 ? "+" : "", op->op);
         add_work(&work, op, profile);
         if (op->ns < 0) continue;
         tern__row_add_op(list, name, 1e-6 * (double)op->ns, &work, peaks);
         name[0] = '\0';
         work = (tern_work){0};
+        first = i + 1;
     }
     return list;
 }
