@@ -1,12 +1,10 @@
 /* encoder.cu - all layers of a BERT by one kernel, for one short sequence, where the launches of a kernel for each op would take most of
  * the time. On GPUs of compute capability 9.0, float16 and bfloat16.
  *
- * The grid is one block a multiprocessor, with a warp for each 64 columns of the hidden state. A layer is four phases, between which the
- * blocks exchange rows through L2, behind a barrier of all blocks. Each block has its share of a product's outputs, of all rows:
- *   QKV    LayerNorm (every block does all of it; not in the first layer), then queries, keys and values
- *   OUTPUT attention (likewise; a warp has the heads in its columns, in registers), output product, residual
- *   UP     LayerNorm (likewise), up product, GELU
- *   DOWN   down product, residual
+ * The grid is one block a multiprocessor, with a warp for each 64 or 128 columns of the hidden state. A layer is four phases, between which
+ * the blocks exchange rows through L2, behind a barrier of all blocks. Each block has its share of a product's outputs, of all rows: QKV
+ * LayerNorm (every block does all of it; not in the first layer), then queries, keys and values OUTPUT attention (likewise; a warp has the
+ * heads in its columns, in registers), output product, residual UP     LayerNorm (likewise), up product, GELU DOWN   down product, residual
  * Warps split the sum: warp w has the w-th part of the columns of a product's rows, in OUTPUT those of its heads, so what it needs of the
  * rows goes from L2 straight to its registers, and the parts of a sum meet in shared memory. There a block's weights of a phase have a slot
  * of their own, which the copy engine fills for the next layer as soon as this layer's product is done: so a whole layer of weights is

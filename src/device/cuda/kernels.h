@@ -105,9 +105,9 @@ cudaError_t tern__cuda_attention_wgmma(cudaStream_t stream, const tern_cuda_atte
 #define TERN_CUDA_ENCODER_ROWS   32 /* at most */
 #define TERN_CUDA_ENCODER_LAYERS 24
 typedef struct tern_cuda_encoder_layer {
-    const void *weights[4],
-        *biases[4]; /* of its linears, [out][in] and [out]: queries, keys and values one below the other; then in order */
-    const float *scales[2], *shifts[2]; /* of its norms */
+    /* Of its linears, [out][in] and [out]: queries, keys and values one below the other, then as above; of its norms. */
+    const void *weights[4], *biases[4];
+    const float *scales[2], *shifts[2];
 } tern_cuda_encoder_layer;
 typedef struct tern_cuda_encoder {
     tern_cuda_encoder_layer layers[TERN_CUDA_ENCODER_LAYERS];
