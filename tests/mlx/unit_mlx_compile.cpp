@@ -1,18 +1,27 @@
-/* unit_mlx_compile.cpp - compiled runs, on mlx:cpu (compiled_device.cpp): which batches share one, how many are kept, and that what MLX
- * holds for them goes with the program, whichever thread drops it. unit_mlx_device.c and unit_op_conformance.c check their results.
+/* unit_mlx_compile.cpp - the form of a run, and compiled runs, on mlx:cpu (compiled_device.cpp): how sequences are put into lines, what is
+ * evaluated in parts, which batches share a form, how many are kept, and that what MLX holds for them goes with the program, whichever
+ * thread drops it. unit_mlx_device.c and unit_op_conformance.c check the results.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <condition_variable>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <mutex>
+#include <set>
+#include <stdexcept>
 #include <thread>
 
 extern "C" {
 #include <cmocka.h>
 }
+
+#include <mlx/primitives.h>
+#include <mlx/scheduler.h>
 
 #include "device/mlx/mlx_device.hpp"
 
@@ -22,20 +31,20 @@ using tern_mlx::compiled;
 
 constexpr int32_t vocabulary = 200, width = 32, n_heads = 2;
 
-/* A model of one layer, whose embedding is what `factor` makes of it; two with other factors have other results. With a window it has two
- * layers of attention. */
+/* A model whose embedding is what `factor` makes of it; two with other factors have other results. With a window the second layer, and each
+ * behind it, is attention alone. */
 class model {
   public:
-    explicit model(float factor, int32_t window = 0) {
+    explicit model(float factor, int32_t window = 0, int n_layers = 1) {
         tern_error err;
         if (tern__program_new(&program, &err) != TERN_OK) fail_msg("%s", err.message);
         const tern_value x = tern__embedding(program, tern__input(program, TERN_INPUT_IDS), vocabulary, width, "table");
         const tern_value q = tern__linear(program, x, width, "q"), k = tern__linear(program, x, width, "k");
-        const auto attend = [&](tern_value v) {
-            return window > 0 ? tern__attention_window(program, q, v, v, n_heads, 0.25f, window)
-                              : tern__attention(program, q, k, v, n_heads, 0.25f);
-        };
-        const tern_value y = tern__activation(program, window > 0 ? attend(attend(x)) : attend(x), TERN_OP_GELU);
+        tern_value attended = x;
+        for (int i = 0; i < n_layers; i++)
+            attended = window > 0 ? tern__attention_window(program, q, attended, attended, n_heads, 0.25f, window)
+                                  : tern__attention(program, q, k, attended, n_heads, 0.25f);
+        const tern_value y = tern__activation(program, attended, TERN_OP_GELU);
         tern__output(program, tern__pool(program, y, TERN_POOL_MEAN), "embedding");
         tern__output(program, y, "tokens");
         if (tern__program_finish(program, &err) != TERN_OK) fail_msg("%s", err.message);
@@ -62,6 +71,13 @@ class model {
 
     /* Embeddings of sequences of these lengths. */
     std::vector<float> run(const std::vector<int32_t> &lengths, int32_t output = 0) {
+        std::vector<float> y;
+        tern_error err;
+        if (try_run(lengths, output, y, &err) != TERN_OK) fail_msg("%s", err.message);
+        return y;
+    }
+
+    tern_status try_run(const std::vector<int32_t> &lengths, int32_t output, std::vector<float> &y, tern_error *err) {
         std::vector<int64_t> row_start = {0};
         for (int32_t length : lengths) row_start.push_back(row_start.back() + length);
         std::vector<int32_t> ids((size_t)row_start.back()), columns;
@@ -74,15 +90,12 @@ class model {
         batch.row_start = row_start.data();
         batch.inputs[TERN_INPUT_IDS] = ids.data();
         batch.inputs[TERN_INPUT_COLUMNS] = columns.data();
-        std::vector<float> y((output == 0 ? lengths.size() : ids.size()) * width);
+        y.resize((output == 0 ? lengths.size() : ids.size()) * width);
         const tern_run_output wanted = {output, y.data()};
-        tern_error err;
-        if (record->run(handle, &batch, &wanted, 1, &err) != TERN_OK) fail_msg("%s", err.message);
-        return y;
+        return record->run(handle, &batch, &wanted, 1, err);
     }
 
     const tern_mlx::form_of_run &last_form() { return state().runs.front().form; }
-    const tern_mlx::block &last_block() { return last_form().blocks[0]; }
 
   private:
     static inline const tern_device_record *const record = tern_device_plugin()->record;
@@ -102,30 +115,128 @@ void test_buckets(void **) {
     model m(1);
     for (int32_t length = 17; length <= 24; length++) {
         m.run({length});
-        assert_int_equal(m.last_block().length, 24);
-        assert_int_equal(m.last_block().is_masked, length < 24);
+        assert_int_equal(m.last_form().line_length, 24);
+        assert_int_equal(m.last_form().is_masked, length < 24);
     }
     assert_int_equal(m.state().runs.size(), 2);
     for (const tern_mlx::compiled_run &run : m.state().runs) assert_true(run.function != nullptr);
-    m.run({20, 21, 24});
-    assert_int_equal(m.last_block().n, 3);
     m.run(std::vector<int32_t>(17, 8));
-    assert_int_equal(m.last_block().n, 18);
-    assert_true(m.last_block().is_masked);
+    assert_int_equal(m.last_form().n_lines, 18);
+    assert_true(m.last_form().is_masked);
     m.run(std::vector<int32_t>(18, 8));
-    assert_int_equal(m.last_block().n, 18);
-    assert_false(m.last_block().is_masked);
+    assert_int_equal(m.last_form().n_lines, 18);
+    assert_false(m.last_form().is_masked);
 }
 
-/* Where pads cost more than kernels do, there are none. */
+/* Where pads cost more than a new graph does, there are none. */
 void test_no_bucket(void **) {
     model m(1);
+    m.state().row_flops = 1e9;
     m.run({1025});
-    assert_int_equal(m.last_block().length, 1025);
-    assert_false(m.last_block().is_masked);
+    assert_int_equal(m.last_form().line_length, 1025);
+    assert_false(m.last_form().is_masked);
     m.run(std::vector<int32_t>(60, 65));
-    assert_int_equal(m.last_block().length, 65);
-    assert_int_equal(m.last_block().n, 60);
+    assert_int_equal(m.last_form().line_length, 65);
+    assert_int_equal(m.last_form().n_lines, 60);
+}
+
+/* Sequences fill lines of the longest one's bucket, or of more where that leaves less padding; attention's length has its cost. */
+void test_lines(void **) {
+    model m(1);
+    m.state().row_flops = 1e6;
+    const auto check = [&](const std::vector<int32_t> &lengths, int32_t n_lines, int32_t line_length, int32_t n_together) {
+        m.run(lengths);
+        assert_int_equal(m.last_form().n_lines, n_lines);
+        assert_int_equal(m.last_form().line_length, line_length);
+        assert_int_equal(m.last_form().n_together, n_together);
+        assert_true(m.last_form().is_masked);
+    };
+    check({100, 12, 60, 52, 112, 40, 24, 48}, 4, 112, 4); /* 112, 100 + 12, 60 + 52, 48 + 40 + 24 */
+    check({60, 60, 36, 36}, 1, 192, 4);                   /* not 4 lines of 64 */
+    check({500, 3, 4}, 1, 512, 4);
+    m.state().pair_flops = 1e6;
+    check({60, 36, 60, 36}, 4, 64, 1);
+    const int32_t n_runs = m.state().runs.front().n_runs;
+    m.run({58, 40, 39, 59});
+    assert_int_equal(m.state().runs.front().n_runs, n_runs + 1); /* of one form */
+}
+
+/* How often an op is in what the arrays are computed of. */
+int count_ops(std::vector<tern_mlx::mx::array> left, const char *name) {
+    std::set<std::uintptr_t> seen;
+    int n = 0;
+    while (!left.empty()) {
+        const tern_mlx::mx::array x = left.back();
+        left.pop_back();
+        if (!x.has_primitive() || x.is_available() || !seen.insert(x.id()).second) continue;
+        n += std::string(x.primitive().name()) == name;
+        left.insert(left.end(), x.inputs().begin(), x.inputs().end());
+    }
+    return n;
+}
+
+/* Whatever the lengths, there is one attention for each layer (on a CPU of products and a softmax), and what is gathered are embeddings
+ * and the sequences' sums. */
+void test_one_attention_each_layer(void **) {
+    model m(1, 7, 5);
+    const std::vector<int64_t> row_start = {0, 100, 103, 150, 151, 400};
+    const std::vector<int32_t> inputs(400);
+    tern_batch batch = {};
+    batch.n_sequences = 5;
+    batch.n_tokens = 400;
+    batch.row_start = row_start.data();
+    batch.inputs[TERN_INPUT_IDS] = batch.inputs[TERN_INPUT_COLUMNS] = inputs.data();
+    const auto rows = tern_mlx::lay_out_rows(m.state(), batch, tern_mlx::choose_lines(m.state(), batch), {0});
+    tern_mlx::arrays_of_batch given = {{}, {}, [&](const tern_mlx::request &r) { return tern_mlx::array_of_batch(rows, batch, r); }};
+    const auto results = tern_mlx::build_graph(m.state(), rows.form, given, *m.state().owner->stream);
+    assert_int_equal(results.size(), 3); /* and two parts, of two attentions each */
+    assert_int_equal(count_ops({results[0]}, "Softmax"), 5);
+    assert_int_equal(count_ops({results[1]}, "Softmax"), 2);
+    assert_int_equal(count_ops({results[2]}, "Softmax"), 4);
+    assert_int_equal(count_ops({results[0]}, "Gather"), 2);
+    assert_int_equal(count_ops({results[0]}, "Concatenate"), 0);
+}
+
+/* x, that takes long; or that cannot be computed, which is known when it is given to the unit. */
+class slow_or_failing : public tern_mlx::mx::Primitive {
+  public:
+    slow_or_failing(tern_mlx::mx::Stream s, std::atomic<bool> *has_run) : Primitive(s), done(has_run) {}
+    void eval_cpu(const std::vector<tern_mlx::mx::array> &, std::vector<tern_mlx::mx::array> &outputs) override {
+        if (done == nullptr) throw std::runtime_error("cannot allocate what was asked for");
+        outputs[0].set_data(tern_mlx::mx::allocator::malloc(outputs[0].nbytes()));
+        tern_mlx::mx::scheduler::enqueue(stream(), [done = done] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            *done = true;
+        });
+    }
+    void eval_gpu(const std::vector<tern_mlx::mx::array> &, std::vector<tern_mlx::mx::array> &) override {}
+    const char *name() const override { return "SlowOrFailing"; }
+
+  private:
+    std::atomic<bool> *done;
+};
+
+/* An array of a part fails while another one is computed: that one ends before the error is told, and the next run is as ever. */
+void test_part_fails(void **) {
+    using tern_mlx::mx::array;
+    model m(1, 0, 5);
+    const_cast<tern_mlx::device *>(m.state().owner)->compiles_run = 0;
+    const std::vector<float> before = m.run({9, 40});
+    const tern_mlx::mx::Stream s = *m.state().owner->stream;
+    const auto as = [&](const std::optional<tern_mlx::weight> &w, std::atomic<bool> *done) {
+        return array(w->turned->shape(), w->turned->dtype(), std::make_shared<slow_or_failing>(s, done), {*w->turned});
+    };
+    std::atomic<bool> is_done = false;
+    std::vector<float> y;
+    tern_error err;
+    const auto kept = m.state().weights;
+    m.state().weights[1]->turned = as(kept[1], nullptr); /* of q, whose bias is the next one; MLX takes k first */
+    m.state().weights[3]->turned = as(kept[3], &is_done);
+    assert_int_equal(m.try_run({9, 40}, 0, y, &err), TERN_E_MEMORY);
+    assert_non_null(std::strstr(err.message, "cannot allocate"));
+    assert_true(is_done);
+    m.state().weights = kept;
+    check_close(m.run({9, 40}), before);
 }
 
 /* The arrays of a batch are arguments: other ids, lengths and outputs of one form have their own results. */
@@ -140,35 +251,13 @@ void test_reuse(void **) {
     assert_int_equal(plain.state().runs.size(), 0);
 }
 
-/* Rows of the batch, gathered for attention and pooling, give what rows of padded groups give; each way where it costs less. */
-void test_ways(void **) {
-    const std::vector<std::vector<int32_t>> batches = {{5, 7, 6}, {8, 1, 8, 40}, {17, 18, 2, 24}, {2, 90, 3}, {4, 4, 5}};
-    model padded(1), gathered(1);
-    padded.state().row_flops = 0;
-    gathered.state().row_flops = 1e9;
-    for (int32_t output = 0; output < 2; output++)
-        for (const std::vector<int32_t> &lengths : batches) {
-            check_close(gathered.run(lengths, output), padded.run(lengths, output));
-            assert_true(gathered.last_form().is_gathered);
-            assert_false(padded.last_form().is_gathered);
-        }
-    gathered.run({6, 6, 6});
-    assert_false(gathered.last_form().is_gathered); /* nothing to gain */
-    gathered.run({20, 3});
-    gathered.run({18, 5});
-    assert_int_equal(gathered.state().runs.front().n_runs, 2); /* of one form */
-}
-
-/* Pads far behind a short sequence see a key in any window; what they are must not get into its rows in the next layer. */
+/* Rows that no window joins: padding, and what stands beside a sequence in its line, must not get into its rows in the next layers. */
 void test_window(void **) {
-    model padded(1, 7), gathered(1, 7);
-    padded.state().row_flops = 0;
-    gathered.state().row_flops = 1e9;
+    model m(1, 7, 3);
     for (int32_t output = 0; output < 2; output++) {
-        const std::vector<float> y = padded.run({3, 40}, output);
-        assert_true(padded.last_block().is_masked);
-        check_close(y, gathered.run({3, 40}, output));
-        const std::vector<float> alone = padded.run({3}, output);
+        const std::vector<float> y = m.run({3, 40, 9, 2, 41}, output);
+        assert_true(m.last_form().n_together > 1);
+        const std::vector<float> alone = m.run({3}, output);
         check_close(std::vector<float>(y.begin(), y.begin() + (std::ptrdiff_t)alone.size()), alone);
     }
 }
@@ -267,8 +356,10 @@ int main() {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_no_bucket),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_one_attention_each_layer),
+        cmocka_unit_test(test_part_fails),
         cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_ways),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_first_run_is_not_compiled),
         cmocka_unit_test(test_runs_are_bounded),

@@ -27,7 +27,9 @@ static int find_mlx(void **state) {
     return -1;
 }
 
-/* ---- A model of one layer, and batches ---- */
+/* ---- Models of two layers, and batches ---- */
+
+typedef enum attention { PLAIN, WINDOW, RELATIVE_BIAS, DISENTANGLED, N_ATTENTIONS } attention;
 
 typedef struct model {
     tern_program *program;
@@ -36,12 +38,32 @@ typedef struct model {
 
 static uint32_t next_random(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
 
-static tern_program *build(void) {
+static tern_value attend(tern_program *p, attention kind, tern_value q, tern_value k, tern_value v) {
+    const float scale = 0.25f;
+    if (kind == WINDOW) return tern__attention_window(p, q, k, v, N_HEADS, scale, 5);
+    if (kind == RELATIVE_BIAS) return tern__attention_relative_bias(p, q, k, v, N_HEADS, scale, 16, 40, "bias");
+    if (kind == PLAIN) return tern__attention(p, q, k, v, N_HEADS, scale);
+    const tern_disentangled_options options = {.n_heads = N_HEADS,
+                                               .scale = scale,
+                                               .n_buckets = 16,
+                                               .max_distance = 40,
+                                               .relative_width = WIDTH,
+                                               .relative = "relative",
+                                               .key = "relative_key",
+                                               .query = "relative_query",
+                                               .eps = 1e-5f};
+    return tern__disentangled_attention(p, q, k, v, &options);
+}
+
+static tern_program *build(attention kind) {
     tern_program *p;
     assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
     tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), VOCABULARY, WIDTH, "table");
-    const tern_value q = tern__linear(p, x, WIDTH, "q"), k = tern__linear(p, x, WIDTH, "k"), v = tern__linear(p, x, WIDTH, "v");
-    x = tern__layer_norm(p, tern__add(p, x, tern__attention(p, q, k, v, N_HEADS, 0.25f)), 1e-5f, "norm");
+    for (int layer = 0; layer < 2; layer++) {
+        const tern_value q = tern__linear(p, x, WIDTH, "%d.q", layer), k = tern__linear(p, x, WIDTH, "%d.k", layer);
+        const tern_value v = tern__linear(p, x, WIDTH, "%d.v", layer);
+        x = tern__layer_norm(p, tern__add(p, x, attend(p, kind, q, k, v)), 1e-5f, "%d.norm", layer);
+    }
     tern__output(p, tern__normalize(p, tern__pool(p, x, TERN_POOL_MEAN)), "embedding");
     tern_error err;
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
@@ -57,13 +79,15 @@ static tern_program *build(void) {
     return p;
 }
 
-static model load(void) {
-    model m = {.program = build()};
+static model load_attending(attention kind) {
+    model m = {.program = build(kind)};
     tern_error err;
     if (mlx->open(&m.device, &(tern_device_options){.unit = unit}, &err) != TERN_OK) fail_msg("%s", err.message);
     if (mlx->compile(&m.compiled, m.device, m.program, "float32", &err) != TERN_OK) fail_msg("%s", err.message);
     return m;
 }
+
+static model load(void) { return load_attending(PLAIN); }
 
 static void unload(model *m) {
     mlx->release(m->compiled);
@@ -74,23 +98,35 @@ static void unload(model *m) {
 
 typedef struct texts {
     int64_t row_start[MAX_SEQUENCES + 1];
-    int32_t *ids;
+    int32_t *ids, *columns;
     tern_batch batch;
 } texts;
 
-/* Sequence s has the same ids in every batch. */
+/* Sequence s has the same ids in every batch, and every third one has holes between its columns. */
 static void fill(texts *t, const int32_t *sequences, const int32_t *lengths, int32_t n) {
     t->ids = malloc(MAX_TOKENS * sizeof *t->ids);
+    t->columns = malloc(MAX_TOKENS * sizeof *t->columns);
     assert_non_null(t->ids);
+    assert_non_null(t->columns);
     int64_t row = 0;
     for (int32_t i = 0; i < n; i++) {
         uint32_t random = 1000u + (uint32_t)sequences[i];
         t->row_start[i] = row;
-        for (int32_t j = 0; j < lengths[sequences[i]]; j++) t->ids[row++] = (int32_t)(next_random(&random) >> 8) % VOCABULARY;
+        for (int32_t j = 0; j < lengths[sequences[i]]; j++, row++) {
+            t->ids[row] = (int32_t)(next_random(&random) >> 8) % VOCABULARY;
+            t->columns[row] = j + (sequences[i] % 3 == 2 ? j / 4 * 2 : 0);
+        }
     }
     t->row_start[n] = row;
     assert_true(row <= MAX_TOKENS);
-    t->batch = (tern_batch){.n_sequences = n, .n_tokens = row, .row_start = t->row_start, .inputs = {t->ids}};
+    t->batch = (tern_batch){.n_sequences = n, .n_tokens = row, .row_start = t->row_start};
+    t->batch.inputs[TERN_INPUT_IDS] = t->ids;
+    t->batch.inputs[TERN_INPUT_COLUMNS] = t->columns;
+}
+
+static void free_texts(texts *t) {
+    free(t->ids);
+    free(t->columns);
 }
 
 static tern_status run(const model *m, const texts *t, float *out, tern_error *err) {
@@ -102,7 +138,7 @@ static void run_all(const model *m, const int32_t *sequences, const int32_t *len
     tern_error err;
     fill(&t, sequences, lengths, n);
     if (run(m, &t, out, &err) != TERN_OK) fail_msg("%s", err.message);
-    free(t.ids);
+    free_texts(&t);
 }
 
 static double largest_difference(const float *a, const float *b, size_t n) {
@@ -150,23 +186,32 @@ static void test_refused(void **state) {
     unload(&m);
 }
 
-/* Lengths that are grouped, padded, or both, in no order: as when alone, but for the rounding of other shapes. */
+/* One text alone, and among others before and behind it in its line: but for the rounding of other shapes the same. */
+static void check_alone_and_together(const model *m, const int32_t *lengths, const int32_t *order, int32_t n, const char *what) {
+    float together[MAX_SEQUENCES * WIDTH], alone[WIDTH];
+    run_all(m, order, lengths, n, together);
+    for (int32_t i = 0; i < n; i++) {
+        run_all(m, &order[i], lengths, 1, alone);
+        const double d = largest_difference(alone, together + i * WIDTH, WIDTH);
+        if (!(d <= (is_gpu() ? 5e-7 : 2e-7))) fail_msg("%s, sequence %d of %d tokens: %g", what, order[i], lengths[order[i]], d);
+    }
+}
+
+/* Vectors are of length 1. Of one long text and many short ones, all others fit into the lines that it leaves. */
 static void test_alone_and_together(void **state) {
     (void)state;
+    static const char *const names[N_ATTENTIONS] = {"plain", "window", "relative bias", "disentangled"};
     static const int32_t forms[][6] = {
         {5, 5, 5, 5, 5, 5}, {7, 6, 5, 7, 6, 5}, {300, 2, 300, 2, 300, 2}, {9, 200, 10, 190, 8, 1}, {1, 2, 3, 4, 5, 400}};
-    model m = load();
-    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
-        static const int32_t order[] = {3, 0, 5, 1, 4, 2};
-        float together[6 * WIDTH], alone[WIDTH];
-        run_all(&m, order, forms[f], 6, together);
-        for (int i = 0; i < 6; i++) {
-            run_all(&m, &order[i], forms[f], 1, alone);
-            const double d = largest_difference(alone, together + i * WIDTH, WIDTH);
-            if (!(d <= (is_gpu() ? 5e-7 : 2e-7))) fail_msg("form %zu, sequence %d: %g", f, (int)order[i], d); /* of unit vectors */
-        }
+    static const int32_t order[] = {3, 0, 5, 1, 4, 2};
+    int32_t lengths[MAX_SEQUENCES], in_order[MAX_SEQUENCES];
+    for (int32_t i = 0; i < MAX_SEQUENCES; i++) in_order[i] = i, lengths[i] = i == 20 ? 500 : 1 + i % 9;
+    for (int kind = 0; kind < N_ATTENTIONS; kind++) {
+        model m = load_attending((attention)kind);
+        for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) check_alone_and_together(&m, forms[f], order, 6, names[kind]);
+        check_alone_and_together(&m, lengths, in_order, MAX_SEQUENCES, names[kind]);
+        unload(&m);
     }
-    unload(&m);
 }
 
 static size_t resident_bytes(void) {
@@ -267,33 +312,54 @@ static void test_threads_that_end(void **state) {
     unload(&m);
 }
 
-/* Texts without tokens, of a model in which nothing attends. */
-static void test_empty_texts(void **state) {
+/* The pool of rows first ... end - 1 of the table, of which the first n_prompt do not count. */
+static float pool_of(tern_pool pool, const float *table, int64_t first, int64_t end, int64_t n_prompt, int e) {
+    double sum = 0, weights = 0;
+    float most = -INFINITY;
+    for (int64_t row = first + n_prompt; row < end; row++) {
+        const double weight = pool == TERN_POOL_WEIGHTED_MEAN ? (double)(row - first + 1) : 1;
+        sum += weight * (double)table[row * 2 + e];
+        weights += weight;
+        most = fmaxf(most, table[row * 2 + e]);
+    }
+    if (pool == TERN_POOL_MAX) return most;
+    if (pool == TERN_POOL_LAST_TOKEN) return weights > 0 ? table[(end - 1) * 2 + e] : 0;
+    if (pool == TERN_POOL_CLS) return first == end ? 0 : table[(weights > 0 ? first + n_prompt : first) * 2 + e];
+    return (float)(weights == 0 || pool == TERN_POOL_SUM ? sum : sum / (pool == TERN_POOL_MEAN_SQRT_LEN ? sqrt(weights) : weights));
+}
+
+/* Texts of many lengths, some without tokens, of a model in which nothing attends; without a prompt and behind one. */
+static void test_pools_and_empty_texts(void **state) {
     (void)state;
-    static const tern_pool pools[] = {TERN_POOL_CLS, TERN_POOL_MEAN, TERN_POOL_MAX, TERN_POOL_LAST_TOKEN};
-    static const int64_t starts[][4] = {{0, 0, 2, 2}, {0, 0, 0, 0}};
-    static const int32_t ids[] = {1, 1};
-    const float table[] = {5, 6, 7, 8};
+    static const tern_pool pools[] = {TERN_POOL_CLS,           TERN_POOL_MEAN,          TERN_POOL_MAX,       TERN_POOL_SUM,
+                                      TERN_POOL_MEAN_SQRT_LEN, TERN_POOL_WEIGHTED_MEAN, TERN_POOL_LAST_TOKEN};
+    enum { N_POOLS = sizeof pools / sizeof *pools };
+    static const int64_t starts[][6] = {{0, 0, 2, 2, 2, 2}, {0, 0, 0, 0, 0, 0}, {0, 9, 9, 10, 12, 15}, {0, 1, 1, 12, 14, 15}};
+    int32_t ids[15];
+    float table[30];
+    for (int i = 0; i < 30; i++) ids[i / 2] = i / 2, table[i] = (float)(i * 7 % 11) - 8;
     tern_program *p;
     tern_error err;
     assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
-    const tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 2, 2, "table");
-    for (int i = 0; i < 4; i++) tern__output(p, tern__pool(p, x, pools[i]), "%d", i);
+    const tern_value x = tern__embedding(p, tern__input(p, TERN_INPUT_IDS), 15, 2, "table");
+    for (int i = 0; i < N_POOLS; i++) tern__output(p, tern__pool_without_prompt(p, x, pools[i]), "%d", i);
     p->weights[0].data = table;
     p->weights[0].dtype = TERN_DTYPE_F32;
     model m = {.program = p};
     assert_int_equal(mlx->open(&m.device, &(tern_device_options){.unit = unit}, &err), TERN_OK);
     assert_int_equal(mlx->compile(&m.compiled, m.device, p, "float32", &err), TERN_OK);
-    for (int s = 0; s < 2; s++) {
-        float y[4][6];
-        tern_run_output outputs[4];
-        for (int i = 0; i < 4; i++) outputs[i] = (tern_run_output){.output = i, .data = y[i]};
-        const tern_batch batch = {.n_sequences = 3, .n_tokens = starts[s][3], .row_start = starts[s], .inputs = {ids}};
-        if (mlx->run(m.compiled, &batch, outputs, 4, &err) != TERN_OK) fail_msg("%s", err.message);
-        for (int i = 0; i < 4; i++)
-            for (int e = 0; e < 6; e++) {
-                const float expected = s == 0 && (e == 2 || e == 3) ? (float)(5 + e) : pools[i] == TERN_POOL_MAX ? -INFINITY : 0;
-                if (y[i][e] != expected) fail_msg("form %d, pool %d, element %d: %g, not %g", s, i, e, (double)y[i][e], (double)expected);
+    for (int64_t s = 0; s < 8; s++) {
+        float y[N_POOLS][10];
+        tern_run_output outputs[N_POOLS];
+        for (int i = 0; i < N_POOLS; i++) outputs[i] = (tern_run_output){.output = i, .data = y[i]};
+        const int64_t *start = starts[s % 4];
+        const tern_batch batch = {.n_sequences = 5, .n_tokens = start[5], .row_start = start, .n_prompt_rows = s / 4, .inputs = {ids}};
+        if (mlx->run(m.compiled, &batch, outputs, N_POOLS, &err) != TERN_OK) fail_msg("%s", err.message);
+        for (int i = 0; i < N_POOLS; i++)
+            for (int e = 0; e < 10; e++) {
+                const float expected = pool_of(pools[i], table, start[e / 2], start[e / 2 + 1], batch.n_prompt_rows, e % 2);
+                if (!(y[i][e] == expected || fabsf(y[i][e] - expected) <= 2e-6f))
+                    fail_msg("form %d, pool %d, element %d: %g, not %g", (int)s, i, e, (double)y[i][e], (double)expected);
             }
     }
     mlx->release(m.compiled);
@@ -324,7 +390,7 @@ static void test_out_of_memory(void **state) {
     check_failed(status, TERN_E_MEMORY, &err, "out of memory: a batch of this size");
     run_all(&m, &sequence, &short_length, 1, out);
     assert_memory_equal(out, expected, sizeof out);
-    free(t.ids);
+    free_texts(&t);
     unload(&m);
 }
 
@@ -336,7 +402,7 @@ int main(void) {
         cmocka_unit_test(test_memory_is_flat),
         cmocka_unit_test(test_threads_and_models),
         cmocka_unit_test(test_threads_that_end),
-        cmocka_unit_test(test_empty_texts),
+        cmocka_unit_test(test_pools_and_empty_texts),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("mlx device", tests, find_mlx, NULL);

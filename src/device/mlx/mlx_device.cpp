@@ -196,32 +196,29 @@ bool supports(const void *opened, tern_op op) {
 
 /* ---- Memory ---- */
 
-/* Scores of the largest group: they, and their softmax; of disentangled attention, also both tables' shares. */
-double score_bytes(const compiled &c, const std::vector<group> &groups) {
+/* Scores of attention: they, and their softmax; of disentangled attention, also both tables' shares. */
+double score_bytes(const compiled &c, const lines_of_run &lines) {
     double most = 0;
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         const tern_node &node = c.program->nodes[n];
         const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
         if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
-        for (const group &g : groups)
-            most = std::max(most, (is_disentangled ? 4.0 : 2.0) * g.n * node.attention.n_heads * g.length * g.length);
+        most = std::max(most, (is_disentangled ? 4.0 : 2.0) * node.attention.n_heads * (double)mx::size_of(c.dtype));
     }
-    return most * (double)mx::size_of(c.dtype);
+    return most * (double)lines.sequences.size() * lines.length * lines.length;
 }
 
 #define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
 
-/* MLX allocates as it goes: the activations that live at once, and the scores of attention. */
-double workspace_of(const compiled &c, const grouping &chosen, int64_t n_picks) {
-    int64_t n_rows = 0, n_sequences = 0; /* of what attention sees, which is at least what others see */
-    for (const group &g : chosen.groups) {
-        n_rows += (int64_t)g.n * g.length;
-        n_sequences += g.n;
-    }
-    const tern_rows rows = {.rows = {std::max(n_rows, chosen.n_rows), n_sequences, n_picks}, .pairs = 0};
+/* MLX allocates as it goes: the activations that live at once, the scores of attention, and the weights of rows in pools. */
+double workspace_of(const compiled &c, const lines_of_run &lines, const tern_batch &batch) {
+    const auto n_lines = (int64_t)lines.sequences.size(), n_rows = n_lines * lines.length;
+    const int64_t n_sequences = std::max<int64_t>(n_lines, number_of_run(c, batch.n_sequences));
+    const tern_rows rows = {.rows = {n_rows, n_sequences, number_of_run(c, batch.n_picks)}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
-    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, chosen.groups);
+    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, lines) +
+           (double)n_rows * most_together(lines) * sizeof(float);
 }
 
 /* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
@@ -342,10 +339,25 @@ void copy_rows(float *to, const float *from, const rows_of_run &rows, const tern
     }
 }
 
+/* The unit begins with the first part while the host prepares the next one. What has begun ends before an exception leaves: it reads
+ * weights, which may be the mapped file's memory. */
+void evaluate(std::vector<mx::array> &results, size_t n_outputs, mx::Stream s) {
+    try {
+        for (size_t i = n_outputs; i < results.size(); i++) mx::async_eval({std::move(results[i])});
+        results.erase(results.begin() + (std::ptrdiff_t)n_outputs, results.end());
+        mx::eval(results);
+    } catch (...) {
+        try {
+            mx::synchronize(s);
+        } catch (...) { /* the first one is told */
+        }
+        throw;
+    }
+}
+
 tern_status run_batch(compiled &c, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
-    grouping chosen = choose_groups(c, *batch);
-    const double workspace = workspace_of(c, chosen, picks_of_run(c, *batch));
-    TERN_TRY(check_memory(*c.owner, workspace, "a batch of this size and its attention", err));
+    lines_of_run chosen = choose_lines(c, *batch);
+    TERN_TRY(check_memory(*c.owner, workspace_of(c, chosen, *batch), "a batch of this size and its attention", err));
     std::vector<int32_t> wanted;
     for (size_t i = 0; i < n_outputs; i++) wanted.push_back(outputs[i].output);
     const rows_of_run rows = lay_out_rows(c, *batch, std::move(chosen), wanted);
@@ -353,7 +365,7 @@ tern_status run_batch(compiled &c, const tern_batch *batch, const tern_run_outpu
     for (const mx::array &result : results)
         if (!result.has_primitive() || result.primitive().device() != c.owner->unit)
             return TERN_FAIL(err, TERN_E_DEVICE, "%s: an output is computed elsewhere", c.owner->name.c_str());
-    mx::eval(results);
+    evaluate(results, n_outputs, stream_of(*c.owner));
     for (size_t i = 0; i < n_outputs; i++)
         copy_rows(outputs[i].data, results[i].data<float>(), rows, *batch, *tern__value(c.program, c.program->outputs[wanted[i]].value));
     return TERN_OK;
@@ -369,7 +381,7 @@ tern_status workspace_bytes(const void *program, const tern_batch *batch, size_t
     *bytes = 0;
     return guarded(err, [&] {
         const compiled &c = *static_cast<const compiled *>(program);
-        const double workspace = workspace_of(c, choose_groups(c, *batch), picks_of_run(c, *batch));
+        const double workspace = workspace_of(c, choose_lines(c, *batch), *batch);
         if (workspace > 1e18)
             return TERN_FAIL(err, TERN_E_MEMORY, "mlx: %lld tokens take more than any memory", (long long)batch->n_tokens);
         *bytes = (size_t)workspace;

@@ -62,70 +62,51 @@ struct tables {
 /* What MLX compiles. */
 using array_function = std::function<std::vector<mx::array>(const std::vector<mx::array> &)>;
 
-/* Sequences that attention and pooling take at once, each padded to the length. */
-struct group {
-    std::vector<int32_t> sequences;
-    int32_t n;      /* those, and behind them as many that only fill the group */
-    int32_t length; /* at least that of the longest */
-};
-
-/* How the sequences of a batch become rows of a run. */
-struct grouping {
-    std::vector<group> groups;
-    bool is_gathered; /* rows are the batch's own; attention and pooling gather those of the groups */
-    int64_t n_rows;   /* of the run */
-};
-
-/* A group as the graph sees it. */
-struct block {
-    int32_t n, length;
-    int32_t first;    /* rows, or gathered ones, first ... first + n * length - 1 are the group's, in order */
-    int32_t span;     /* largest distance between two columns */
-    bool is_counting; /* all sequences have the columns 0, 1, 2 ... */
-    bool is_masked;   /* pads are among its rows */
-    bool operator==(const block &) const = default;
+/* The rows of a run: lines of one length, each with sequences one behind the other, and then padding. */
+struct lines_of_run {
+    std::vector<std::vector<int32_t>> sequences; /* of each line; of one that is padding alone none */
+    int32_t length;
 };
 
 /* What decides which arrays a run computes. */
 struct form_of_run {
-    std::vector<block> blocks;
-    std::vector<int32_t> outputs; /* asked for */
-    bool is_gathered;
-    int32_t n_rows, n_sequences, n_picks;
+    int32_t n_lines, line_length, n_rows; /* n_rows: of all lines */
+    int32_t n_together;                   /* sequences of a line, at most */
+    int32_t span;                         /* largest distance between two columns of a line */
+    bool is_counting;                     /* all sequences have the columns 0, 1, 2 ... */
+    bool is_masked;                       /* a line has more than one sequence, or padding; else it is a sequence */
+    bool is_in_order;                     /* line i has the batch's sequence i and no other one */
+    std::vector<int32_t> outputs;         /* asked for */
+    int32_t n_sequences, n_picks;
     bool has_prompt;           /* pools that skip it leave rows out */
     bool has_empty, has_short; /* a sequence without rows; one with none behind the prompt */
-    bool is_in_order;          /* sequences of the groups, one group after the other, are in the batch's order */
     bool operator==(const form_of_run &) const = default;
 };
 
 /* Where a batch's rows are in a run. */
 struct rows_of_run {
     form_of_run form;
-    std::vector<group> groups;    /* the form's blocks */
-    std::vector<int32_t> sources; /* of each row of the run: a packed row; a pad's is the first of its sequence */
+    lines_of_run lines;
+    std::vector<int32_t> sources; /* of each row of the run: a packed row; of padding any */
     std::vector<int32_t> places;  /* of each packed row, and behind them one for a sequence that has none */
-    /* Where rows are gathered: of each that a group has, a row of the run, and the other way round. */
-    std::vector<int32_t> slots, slot_places;
 };
 
 /* An array that the graph wants of the batch. */
 struct request {
     enum {
         INPUT,           /* int32 [n_rows], of an INPUT node */
-        SLOTS,           /* int32 [rows of all blocks]: rows that they gather */
-        SLOT_PLACES,     /* int32 [n_rows]: where each row is among those */
-        MASK,            /* bool [n, length], of a block: true: no pad */
-        COLUMNS,         /* int32 [n, 1, length], of a block */
+        SEGMENTS,        /* int32 [n_lines, line_length]: the sequence that a row is of, and -1 for padding */
+        COLUMNS,         /* int32 [n_lines, 1, line_length] */
         POOLED_ROWS,     /* int32 [n_sequences], of a POOL node that takes one row */
         POOLED_FACTORS,  /* float32 [n_sequences, 1], of such a node: 0 where there is no row */
-        POOL_WEIGHTS,    /* float32 [n, length, 1], of a POOL node and a block: of the rows in the sum */
-        POOL_DIVISORS,   /* float32 [n, 1], of them: what the sum is divided by */
-        SEQUENCE_PLACES, /* int32 [n_sequences]: of the batch's sequences among those of the groups */
+        POOL_WEIGHTS,    /* float32 [n_lines, n_together, line_length], of a POOL node: of rows in the sum of each sequence of their line */
+        POOL_DIVISORS,   /* float32 [n_sequences, 1], of a POOL node: what the sum is divided by */
+        POOL_SEQUENCES,  /* int32 [n_rows], of a POOL node: the sequence that a row counts for, and n_sequences for one that does not */
+        SEQUENCE_PLACES, /* int32 [n_sequences]: of the batch's sequences among n_together of each line */
         NEIGHBOURS,      /* int32 [n_rows, kernel_size], of an UNFOLD node */
         PICKS,           /* int32 [n_picks] */
     } what;
     const tern_node *node = nullptr;
-    size_t block = 0;
     bool operator==(const request &) const = default;
 };
 
@@ -159,19 +140,23 @@ struct compiled {
     std::list<compiled_run> runs = {};                      /* the last one first */
 };
 
-/* What costs least: padding, kernels, moving rows. Lengths ascend from group to group; in each, sequences stay in order. */
-grouping choose_groups(const compiled &c, const tern_batch &batch);
+/* Lines of the length that costs least. */
+lines_of_run choose_lines(const compiled &c, const tern_batch &batch);
 
-/* Picks of a run: the batch's, and as many more as make the number one that comes often. */
-int64_t picks_of_run(const compiled &c, const tern_batch &batch);
+/* Sequences that a line has, at most: rounded up, so that forms come again. */
+int32_t most_together(const lines_of_run &lines);
+
+/* Sequences or picks of a run: the batch's, and as many more as make the number one that comes often. */
+int32_t number_of_run(const compiled &c, int64_t n);
 
 /* chosen: for the batch; outputs: asked for, indices of the program's. */
-rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, grouping chosen, const std::vector<int32_t> &outputs);
+rows_of_run lay_out_rows(const compiled &c, const tern_batch &batch, lines_of_run chosen, const std::vector<int32_t> &outputs);
 
 mx::array array_of_batch(const rows_of_run &rows, const tern_batch &batch, const request &r);
 
-/* The arrays that compute the form's outputs, float32 and dense, a row for each of the run's rows, sequences or picks; nothing is
- * evaluated. */
+/* The arrays that compute the form's outputs, float32 and dense, a row for each of the run's rows, sequences or picks; behind them those
+ * that part the run: evaluated one after the other before the outputs, each is about as much as the one before. Nothing is evaluated yet.
+ */
 std::vector<mx::array> build_graph(const compiled &c, const form_of_run &form, arrays_of_batch &given, mx::Stream s);
 
 /* The same, for this batch, of a compiled function where there is one or it is time to have one. */

@@ -51,6 +51,8 @@ bool has_many_ops(tern_op op) {
 
 /* ---- The graph ---- */
 
+#define ATTENTIONS_OF_PART 2 /* of a run that is evaluated in parts */
+
 class graph {
   public:
     graph(const compiled &compiled_program, const form_of_run &form_of_this, arrays_of_batch &of_batch, mx::Stream on)
@@ -58,16 +60,18 @@ class graph {
 
     void add(int32_t n);
     array output(tern_value v);
+    const std::vector<array> &parts() const { return ends_of_parts; }
 
   private:
     const compiled &c;
     const form_of_run &form;
     arrays_of_batch &given;
     const mx::Stream s;
-    std::vector<std::optional<array>> values;                            /* [n_values] */
-    std::map<std::tuple<const void *, int32_t, size_t>, array> by_block; /* what attentions of all layers share */
-    std::map<std::tuple<int32_t, size_t, int32_t>, array> by_head;       /* values that attention sees, by block and width of a head */
-    std::map<int32_t, array> gathered;                                   /* values as rows of the groups */
+    std::vector<std::optional<array>> values;                      /* [n_values] */
+    std::map<std::pair<const void *, int32_t>, array> by_distance; /* what attentions of all layers share, by table and window */
+    std::map<std::pair<int32_t, int32_t>, array> by_head;          /* values that attention sees, by width of a head */
+    std::vector<array> ends_of_parts;
+    int32_t n_attentions = 0;
     std::map<const tables *, std::pair<array, array>> angles;
     std::map<double, array> scalars;
 
@@ -92,19 +96,19 @@ class graph {
     array rope(const tern_node &node, const tables &t);
     array normalize(const array &x) const;
 
-    array group_rows(tern_value v);
-    array rows_of(tern_value v, const block &b, mx::Shape shape);
-    array distances(size_t i);
-    array all_heads(tern_value v, size_t i, int32_t head_dim);
-    array heads(tern_value v, size_t i, const tern_node &node);
-    std::optional<array> counts(const tern_node &node, size_t i);
-    std::optional<array> attention_mask(const tern_node &node, const tables *t, size_t i);
-    array attend(const tern_node &node, const tables *t, size_t i);
-    array distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end);
-    array attend_disentangled(const tern_node &node, const tables &t, size_t i);
+    array distances();
+    array all_heads(tern_value v, int32_t head_dim);
+    array heads(tern_value v, const tern_node &node);
+    std::optional<array> counts(const tern_node &node);
+    std::optional<array> attention_mask(const tern_node &node, const tables *t);
+    array attend(const tern_node &node, const tables *t);
+    array distance_rows(const tables &t, int32_t *first, int32_t *end);
+    array attend_disentangled(const tern_node &node, const tables &t);
     array attention(const tern_node &node, const tables *t);
+    bool counts_all_rows(const tern_node &pool) const { return !form.is_masked && !(form.has_prompt && pool.skips_prompt); }
     array pool_one_row(const tern_node &node);
-    array pool_block(const tern_node &node, size_t i);
+    array pool_max(const tern_node &node);
+    array pool_sum(const tern_node &node);
     array pool(const tern_node &node);
     array unfold(const tern_node &node);
     array compute(const tern_node &node, const tables *t);
@@ -181,75 +185,58 @@ array graph::normalize(const array &x) const {
 
 /* ---- Attention ---- */
 
-/* A value as the rows of all groups. */
-array graph::group_rows(tern_value v) {
-    if (!form.is_gathered) return value(v);
-    const auto found = gathered.find(v.index);
-    if (found != gathered.end()) return found->second;
-    return gathered.emplace(v.index, mx::take(value(v), of_batch({.what = request::SLOTS}), 0, s)).first->second;
-}
-
-/* Those of a block, as `shape`. */
-array graph::rows_of(tern_value v, const block &b, mx::Shape shape) {
-    const array x = group_rows(v);
-    const int32_t n = b.n * b.length;
-    return mx::reshape(n == x.shape(0) ? x : mx::slice(x, {b.first, 0}, {b.first + n, x.shape(1)}, s), std::move(shape), s);
-}
-
-/* Of columns, key - query: int32 [n or 1, length (queries), length (keys)]. A pad has the column of its sequence's first token, so that it
- * sees one in any window: of a row that sees nothing softmax is not a number. */
-array graph::distances(size_t i) {
-    const block &b = form.blocks[i];
-    const array keys = b.is_counting && !b.is_masked ? mx::reshape(mx::arange(b.length, s), {1, 1, b.length}, s)
-                                                     : of_batch({.what = request::COLUMNS, .block = i});
+/* Of columns, key - query: int32 [n_lines or 1, line_length (queries), line_length (keys)]. */
+array graph::distances() {
+    const array keys = form.is_counting && !form.is_masked ? mx::reshape(mx::arange(form.line_length, s), {1, 1, form.line_length}, s)
+                                                           : of_batch({.what = request::COLUMNS});
     return mx::subtract(keys, mx::swapaxes(keys, 1, 2, s), s);
 }
 
-/* [n, width / head_dim, length, head_dim] */
-array graph::all_heads(tern_value v, size_t i, int32_t head_dim) {
-    const auto key = std::tuple(v.index, i, head_dim);
+/* [n_lines, width / head_dim, line_length, head_dim] */
+array graph::all_heads(tern_value v, int32_t head_dim) {
+    const auto key = std::pair(v.index, head_dim);
     const auto found = by_head.find(key);
     if (found != by_head.end()) return found->second;
-    const block &b = form.blocks[i];
-    const array rows = rows_of(v, b, {b.n, b.length, width(v) / head_dim, head_dim});
+    const array rows = mx::reshape(value(v), {form.n_lines, form.line_length, width(v) / head_dim, head_dim}, s);
     return by_head.emplace(key, mx::transpose(rows, {0, 2, 1, 3}, s)).first->second;
 }
 
-/* [n, n_heads, length, head_dim]; of a slice that is whole heads of its source, which others slice too, a slice of the source's. */
-array graph::heads(tern_value v, size_t i, const tern_node &node) {
+/* [n_lines, n_heads, line_length, head_dim]; of a slice that is whole heads of its source, which others slice too, a slice of the
+ * source's. */
+array graph::heads(tern_value v, const tern_node &node) {
     const int32_t n_heads = node.attention.n_heads, d = node.attention.head_dim;
     const tern_node &from = maker(v);
-    if (from.op != TERN_OP_SLICE || from.slice.start % d != 0 || width(from.inputs[0]) % d != 0) return all_heads(v, i, d);
-    const array whole = all_heads(from.inputs[0], i, d);
+    if (from.op != TERN_OP_SLICE || from.slice.start % d != 0 || width(from.inputs[0]) % d != 0) return all_heads(v, d);
+    const array whole = all_heads(from.inputs[0], d);
     const int32_t first = from.slice.start / d;
     return mx::slice(whole, {0, first, 0, 0}, {whole.shape(0), first + n_heads, whole.shape(2), d}, s);
 }
 
-/* Which keys count, bool [n or 1, 1, length or 1, length]; none: all. */
-std::optional<array> graph::counts(const tern_node &node, size_t i) {
-    const block &b = form.blocks[i];
+/* Which keys count, bool [n_lines or 1, 1, line_length, line_length]; none: all. Each row sees at least itself. */
+std::optional<array> graph::counts(const tern_node &node) {
     std::optional<array> in_window;
-    if (node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.window < b.span)
-        in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(i), s), array(node.attention.window), s), 1, s);
-    if (!b.is_masked) return in_window;
-    const array no_pad = mx::reshape(of_batch({.what = request::MASK, .block = i}), {b.n, 1, 1, b.length}, s);
-    return in_window ? mx::logical_and(*in_window, no_pad, s) : no_pad;
+    if (node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.window < form.span)
+        in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(), s), array(node.attention.window), s), 1, s);
+    if (!form.is_masked) return in_window;
+    const array segments = of_batch({.what = request::SEGMENTS});
+    const array of_one = mx::equal(mx::expand_dims(segments, {1, 3}, s), mx::expand_dims(segments, {1, 2}, s), s);
+    return in_window ? mx::logical_and(*in_window, of_one, s) : of_one;
 }
 
-/* What is added to scores, so that it need not be made of a bool in each layer: [n or 1, n_heads or 1, length or 1, length] */
-std::optional<array> graph::attention_mask(const tern_node &node, const tables *t, size_t i) {
-    const auto key = std::tuple((const void *)t, node.attention.window, i);
-    const auto found = by_block.find(key);
-    if (found != by_block.end()) return found->second;
-    std::optional<array> mask = counts(node, i);
+/* What is added to scores, so that it need not be made of a bool in each layer: [n_lines or 1, n_heads or 1, line_length, line_length] */
+std::optional<array> graph::attention_mask(const tern_node &node, const tables *t) {
+    const auto key = std::pair((const void *)t, node.attention.window);
+    const auto found = by_distance.find(key);
+    if (found != by_distance.end()) return found->second;
+    std::optional<array> mask = counts(node);
     const auto left_out = [&] { return scalar(-std::numeric_limits<float>::infinity()); };
     if (t == nullptr && mask) mask = mx::where(*mask, scalar(0), left_out(), s);
     if (t != nullptr) {
-        const array at = mx::add(mx::clip(distances(i), array(-t->reach), array(t->reach), s), array(t->reach), s);
+        const array at = mx::add(mx::clip(distances(), array(-t->reach), array(t->reach), s), array(t->reach), s);
         const array bias = mx::transpose(mx::take(*t->by_distance, at, 0, s), {0, 3, 1, 2}, s);
         mask = mask ? mx::where(*mask, bias, left_out(), s) : bias;
     }
-    if (mask) by_block.emplace(key, *mask);
+    if (mask) by_distance.emplace(key, *mask);
     return mask;
 }
 
@@ -260,38 +247,36 @@ template <class... Mask> array fused_attention(const array &q, const array &k, c
     else return mx::fast::scaled_dot_product_attention(q, k, v, scale, mask..., std::nullopt, s);
 }
 
-array graph::attend(const tern_node &node, const tables *t, size_t i) {
-    const std::optional<array> mask = attention_mask(node, t, i);
-    return fused_attention(heads(node.inputs[0], i, node), heads(node.inputs[1], i, node), heads(node.inputs[2], i, node),
-                           node.attention.scale, s, std::string(mask ? "array" : ""), mask);
+array graph::attend(const tern_node &node, const tables *t) {
+    const std::optional<array> mask = attention_mask(node, t);
+    return fused_attention(heads(node.inputs[0], node), heads(node.inputs[1], node), heads(node.inputs[2], node), node.attention.scale, s,
+                           std::string(mask ? "array" : ""), mask);
 }
 
-/* Rows of the table for each pair, int32 [n or 1, 1, length (queries), length (keys)], counted from *first; a block's are *first ...
- * *end - 1. */
-array graph::distance_rows(const tables &t, size_t i, int32_t *first, int32_t *end) {
-    const block &b = form.blocks[i];
-    const int32_t most = std::min(b.span, t.reach);
+/* Rows of the table for each pair, int32 [n_lines or 1, 1, line_length (queries), line_length (keys)], counted from *first; the run's are
+ * *first ... *end - 1. */
+array graph::distance_rows(const tables &t, int32_t *first, int32_t *end) {
+    const int32_t most = std::min(form.span, t.reach);
     *first = t.rows[(size_t)(t.reach - most)];
     *end = t.rows[(size_t)(t.reach + most)] + 1;
-    const auto key = std::tuple((const void *)&t, -1, i);
-    const auto found = by_block.find(key);
-    if (found != by_block.end()) return found->second;
-    const array clipped = mx::clip(mx::negative(distances(i), s), array(-t.reach), array(t.reach), s);
+    const auto key = std::pair((const void *)&t, -1);
+    const auto found = by_distance.find(key);
+    if (found != by_distance.end()) return found->second;
+    const array clipped = mx::clip(mx::negative(distances(), s), array(-t.reach), array(t.reach), s);
     const array rows = mx::take(*t.by_distance, mx::add(clipped, array(t.reach), s), 0, s);
     const array shifted = mx::expand_dims(mx::subtract(rows, array(*first), s), 1, s);
-    by_block.emplace(key, shifted);
+    by_distance.emplace(key, shifted);
     return shifted;
 }
 
-array graph::attend_disentangled(const tern_node &node, const tables &t, size_t i) {
-    const block &b = form.blocks[i];
+array graph::attend_disentangled(const tern_node &node, const tables &t) {
     const int32_t n_heads = node.attention.n_heads, d = node.attention.head_dim;
-    const array q = times(heads(node.inputs[0], i, node), node.attention.scale);
-    const array k = heads(node.inputs[1], i, node), v = heads(node.inputs[2], i, node);
+    const array q = times(heads(node.inputs[0], node), node.attention.scale);
+    const array k = heads(node.inputs[1], node), v = heads(node.inputs[2], node);
     int32_t first, end;
-    const array rows = distance_rows(t, i, &first, &end);
-    const mx::Shape pairs = {b.n, n_heads, b.length, b.length};
-    const auto table = [&](const array &whole) { /* [1, n_heads, head_dim, rows of the block] */
+    const array rows = distance_rows(t, &first, &end);
+    const mx::Shape pairs = {form.n_lines, n_heads, form.line_length, form.line_length};
+    const auto table = [&](const array &whole) { /* [1, n_heads, head_dim, rows of the run] */
                                                  const array part = mx::slice(whole, {first, 0}, {end, whole.shape(1)}, s);
                                                  return mx::transpose(mx::reshape(part, {1, end - first, n_heads, d}, s), {0, 2, 3, 1}, s);
     };
@@ -302,20 +287,14 @@ array graph::attend_disentangled(const tern_node &node, const tables &t, size_t 
         const array at = mx::broadcast_to(mx::swapaxes(rows, 2, 3, s), pairs, s);
         scores = mx::add(scores, mx::swapaxes(mx::take_along_axis(by_key, at, 3, s), 2, 3, s), s);
     }
-    const std::optional<array> mask = counts(node, i);
+    const std::optional<array> mask = counts(node);
     if (mask) scores = mx::where(*mask, scores, scalar(-std::numeric_limits<float>::infinity()), s);
     return mx::matmul(mx::softmax(scores, -1, true, s), v, s);
 }
 
 array graph::attention(const tern_node &node, const tables *t) {
-    std::vector<array> parts;
-    for (size_t i = 0; i < form.blocks.size(); i++) {
-        const array y = node.op == TERN_OP_DISENTANGLED_ATTENTION ? attend_disentangled(node, *t, i) : attend(node, t, i);
-        const int32_t n_rows = form.blocks[i].n * form.blocks[i].length;
-        parts.push_back(mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {n_rows, width(node.output)}, s));
-    }
-    const array rows = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
-    return form.is_gathered ? mx::take(rows, of_batch({.what = request::SLOT_PLACES}), 0, s) : rows;
+    const array y = node.op == TERN_OP_DISENTANGLED_ATTENTION ? attend_disentangled(node, *t) : attend(node, t);
+    return mx::reshape(mx::transpose(y, {0, 2, 1, 3}, s), {form.n_rows, width(node.output)}, s);
 }
 
 /* ---- Pooling ---- */
@@ -327,29 +306,32 @@ array graph::pool_one_row(const tern_node &node) {
     return mx::multiply(y, mx::astype(of_batch({.what = request::POOLED_FACTORS, .node = &node}), c.dtype, s), s);
 }
 
-/* All sequences of a block: the maximum, or the sum of the rows times their weights, divided. */
-array graph::pool_block(const tern_node &node, size_t i) {
-    const block &b = form.blocks[i];
-    const bool is_weighted = b.is_masked || (form.has_prompt && node.skips_prompt) || node.pool == TERN_POOL_WEIGHTED_MEAN;
-    const auto weights = [&] { return of_batch({.what = request::POOL_WEIGHTS, .node = &node, .block = i}); };
-    array tokens = rows_of(node.inputs[0], b, {b.n, b.length, width(node.inputs[0])});
-    if (node.pool == TERN_POOL_MAX) {
-        if (is_weighted)
-            tokens = mx::where(mx::greater(weights(), array(0.0f), s), tokens, scalar(-std::numeric_limits<float>::infinity()), s);
-        return mx::max(tokens, 1, false, s);
-    }
-    const array wide = mx::astype(tokens, mx::float32, s);
-    const array sum = mx::sum(is_weighted ? mx::multiply(wide, weights(), s) : wide, 1, false, s);
-    if (node.pool == TERN_POOL_SUM) return mx::astype(sum, c.dtype, s);
-    return mx::astype(mx::divide(sum, of_batch({.what = request::POOL_DIVISORS, .node = &node, .block = i}), s), c.dtype, s);
+array graph::pool_max(const tern_node &node) {
+    const array &x = value(node.inputs[0]);
+    const int32_t n = width(node.inputs[0]);
+    if (counts_all_rows(node)) return mx::max(mx::reshape(x, {form.n_lines, form.line_length, n}, s), 1, false, s);
+    const array lowest = mx::full({form.n_sequences + 1, n}, array(-std::numeric_limits<float>::infinity()), s);
+    const array rows = mx::reshape(mx::astype(x, mx::float32, s), {form.n_rows, 1, n}, s);
+    const array all = mx::scatter_max(lowest, of_batch({.what = request::POOL_SEQUENCES, .node = &node}), rows, 0, s);
+    return mx::astype(mx::slice(all, {0, 0}, {form.n_sequences, n}, s), c.dtype, s);
+}
+
+/* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. */
+array graph::pool_sum(const tern_node &node) {
+    const int32_t n = width(node.inputs[0]);
+    const array lines = mx::reshape(mx::astype(value(node.inputs[0]), mx::float32, s), {form.n_lines, form.line_length, n}, s);
+    if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN) return mx::sum(lines, 1, false, s);
+    const array sums = mx::matmul(of_batch({.what = request::POOL_WEIGHTS, .node = &node}), lines, s);
+    const array all = mx::reshape(sums, {form.n_lines * form.n_together, n}, s);
+    return form.is_in_order ? all : mx::take(all, of_batch({.what = request::SEQUENCE_PLACES}), 0, s);
 }
 
 array graph::pool(const tern_node &node) {
     if (node.pool == TERN_POOL_CLS || node.pool == TERN_POOL_LAST_TOKEN) return pool_one_row(node);
-    std::vector<array> parts;
-    for (size_t i = 0; i < form.blocks.size(); i++) parts.push_back(pool_block(node, i));
-    const array all = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0, s);
-    return form.is_in_order ? all : mx::take(all, of_batch({.what = request::SEQUENCE_PLACES}), 0, s);
+    if (node.pool == TERN_POOL_MAX) return pool_max(node);
+    const array sum = pool_sum(node);
+    if (node.pool == TERN_POOL_SUM) return mx::astype(sum, c.dtype, s);
+    return mx::astype(mx::divide(sum, of_batch({.what = request::POOL_DIVISORS, .node = &node}), s), c.dtype, s);
 }
 
 /* Behind the last row is one of zeros. */
@@ -406,6 +388,8 @@ void graph::add(int32_t n) {
     const tern_node &node = c.program->nodes[n];
     if (node.op == TERN_OP_INPUT || node.op == TERN_OP_SLICE) return;
     values[(size_t)node.output.index] = compute(node, c.by_node[(size_t)n].get());
+    if (node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.op != TERN_OP_DISENTANGLED_ATTENTION) return;
+    if (++n_attentions % ATTENTIONS_OF_PART == 0) ends_of_parts.push_back(*values[(size_t)node.output.index]);
 }
 
 array graph::output(tern_value v) { return mx::contiguous(mx::astype(value(v), mx::float32, s), false, s); }
@@ -439,6 +423,7 @@ std::vector<array> build_graph(const compiled &c, const form_of_run &form, array
         if (needed[(size_t)n]) g.add(n);
     std::vector<array> results;
     for (int32_t output : form.outputs) results.push_back(g.output(c.program->outputs[output].value));
+    results.insert(results.end(), g.parts().begin(), g.parts().end());
     return results;
 }
 
