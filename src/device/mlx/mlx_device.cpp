@@ -339,8 +339,8 @@ void copy_rows(float *to, const float *from, const rows_of_run &rows, const tern
     }
 }
 
-/* The unit begins with the first part while the host prepares the next one. What has begun ends before an exception leaves: it reads
- * weights, which may be the mapped file's memory. */
+/* The unit begins with the first part while the host prepares the next one. What has begun ends before an exception leaves, whether MLX
+ * waits for it (0.32 does where an op throws) or not: it reads weights, which may be the mapped file's memory. */
 void evaluate(std::vector<mx::array> &results, size_t n_outputs, mx::Stream s) {
     try {
         for (size_t i = n_outputs; i < results.size(); i++) mx::async_eval({std::move(results[i])});
