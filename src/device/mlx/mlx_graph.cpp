@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <map>
 #include <tuple>
 
@@ -316,12 +317,16 @@ array graph::pool_max(const tern_node &node) {
     return mx::astype(mx::slice(all, {0, 0}, {form.n_sequences, n}, s), c.dtype, s);
 }
 
-/* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. */
+/* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. Where one row is added after the other
+ * (products, and MLX's sums on a CPU), roundings grow with their number: so of some rows each, and then their sums. */
 array graph::pool_sum(const tern_node &node) {
-    const int32_t n = width(node.inputs[0]);
-    const array lines = mx::reshape(mx::astype(value(node.inputs[0]), mx::float32, s), {form.n_lines, form.line_length, n}, s);
-    if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN) return mx::sum(lines, 1, false, s);
-    const array sums = mx::matmul(of_batch({.what = request::POOL_WEIGHTS, .node = &node}), lines, s);
+    const int32_t n = width(node.inputs[0]), length = form.line_length, step = std::gcd(length, 32);
+    const array rows = mx::astype(value(node.inputs[0]), mx::float32, s);
+    const array lines = mx::reshape(rows, {form.n_lines, length / step, step, n}, s);
+    if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN) return mx::sum(mx::sum(lines, 2, false, s), 1, false, s);
+    const array weights = of_batch({.what = request::POOL_WEIGHTS, .node = &node});
+    const array by_step = mx::swapaxes(mx::reshape(weights, {form.n_lines, form.n_together, length / step, step}, s), 1, 2, s);
+    const array sums = mx::sum(mx::matmul(by_step, lines, s), 1, false, s);
     const array all = mx::reshape(sums, {form.n_lines * form.n_together, n}, s);
     return form.is_in_order ? all : mx::take(all, of_batch({.what = request::SEQUENCE_PLACES}), 0, s);
 }
