@@ -210,15 +210,23 @@ double score_bytes(const compiled &c, const lines_of_run &lines) {
 
 #define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
 
-/* MLX allocates as it goes: the activations that live at once, the scores of attention, and the weights of rows in pools. */
+/* What a pool of sums has: the weights of rows, and the sums of each step of them. */
+double pool_bytes(const compiled &c, const lines_of_run &lines) {
+    double most = 0;
+    for (int32_t n = 0; n < c.program->n_nodes; n++)
+        if (c.program->nodes[n].op == TERN_OP_POOL)
+            most = std::max(most, (double)tern__value(c.program, c.program->nodes[n].output)->width);
+    return (double)lines.sequences.size() * lines.length * most_together(lines) * (1 + most / pool_step(lines.length)) * sizeof(float);
+}
+
+/* MLX allocates as it goes: the activations that live at once, the scores of attention, and what pools need. */
 double workspace_of(const compiled &c, const lines_of_run &lines, const tern_batch &batch) {
     const auto n_lines = (int64_t)lines.sequences.size(), n_rows = n_lines * lines.length;
     const int64_t n_sequences = std::max<int64_t>(n_lines, number_of_run(c, batch.n_sequences));
     const tern_rows rows = {.rows = {n_rows, n_sequences, number_of_run(c, batch.n_picks)}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
-    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, lines) +
-           (double)n_rows * most_together(lines) * sizeof(float);
+    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, lines) + pool_bytes(c, lines);
 }
 
 /* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */

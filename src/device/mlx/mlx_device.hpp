@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -145,6 +146,9 @@ lines_of_run choose_lines(const compiled &c, const tern_batch &batch);
 
 /* Sequences that a line has, at most: rounded up, so that forms come again. */
 int32_t most_together(const lines_of_run &lines);
+
+/* Rows of a line that a pool adds up one after the other, before their sums. */
+inline int32_t pool_step(int32_t line_length) { return std::gcd(line_length, 32); }
 
 /* Sequences or picks of a run: the batch's, and as many more as make the number one that comes often. */
 int32_t number_of_run(const compiled &c, int64_t n);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <map>
 #include <tuple>
 
@@ -320,7 +319,7 @@ array graph::pool_max(const tern_node &node) {
 /* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. Where one row is added after the other
  * (products, and MLX's sums on a CPU), roundings grow with their number: so of some rows each, and then their sums. */
 array graph::pool_sum(const tern_node &node) {
-    const int32_t n = width(node.inputs[0]), length = form.line_length, step = std::gcd(length, 32);
+    const int32_t n = width(node.inputs[0]), length = form.line_length, step = pool_step(length);
     const array rows = mx::astype(value(node.inputs[0]), mx::float32, s);
     const array lines = mx::reshape(rows, {form.n_lines, length / step, step, n}, s);
     if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN) return mx::sum(mx::sum(lines, 2, false, s), 1, false, s);
