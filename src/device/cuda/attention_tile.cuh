@@ -13,16 +13,6 @@
 #define KEYS    64
 #define LOG2E   1.4426950408889634f
 
-/* Largest and sum over the four lanes that share a row. */
-static __device__ __forceinline__ float quad_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-static __device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
 /* Scores of two rows and 64 keys, in units of 1 / `unit` of log 2, become powers of two to the difference from the maximum; the sums so far
  * are scaled to it. */
 template <int D> static __device__ __forceinline__ void soften(float (*s)[4], float unit, float *most, float *sum, float (*y)[4]) {

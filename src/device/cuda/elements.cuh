@@ -71,6 +71,16 @@ static __device__ __forceinline__ float warp_max(float x) {
     return x;
 }
 
+/* Of four lanes beside each other, which in a product's tile share a row. */
+static __device__ __forceinline__ float quad_sum(float x) {
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+static __device__ __forceinline__ float quad_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
 /* Of all threads of a block of WARPS warps; every thread gets it. */
 template <int WARPS> static __device__ __forceinline__ float block_sum(float x) {
     __shared__ float parts[WARPS];
