@@ -316,13 +316,14 @@ array graph::pool_max(const tern_node &node) {
     return mx::astype(mx::slice(all, {0, 0}, {form.n_sequences, n}, s), c.dtype, s);
 }
 
-/* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. Where one row is added after the other
- * (products, and MLX's sums on a CPU), roundings grow with their number: so of some rows each, and then their sums. */
+/* The sum of each sequence's rows, or of them times their weights: float32 [n_sequences, width]. Products add one row after
+ * the other, and roundings grow with their number: so they are of some rows each, and then their sums are added. */
 array graph::pool_sum(const tern_node &node) {
     const int32_t n = width(node.inputs[0]), length = form.line_length, step = pool_step(length);
     const array rows = mx::astype(value(node.inputs[0]), mx::float32, s);
+    if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN)
+        return mx::sum(mx::reshape(rows, {form.n_lines, length, n}, s), 1, false, s);
     const array lines = mx::reshape(rows, {form.n_lines, length / step, step, n}, s);
-    if (counts_all_rows(node) && node.pool != TERN_POOL_WEIGHTED_MEAN) return mx::sum(mx::sum(lines, 2, false, s), 1, false, s);
     const array weights = of_batch({.what = request::POOL_WEIGHTS, .node = &node});
     const array by_step = mx::swapaxes(mx::reshape(weights, {form.n_lines, form.n_together, length / step, step}, s), 1, 2, s);
     const array sums = mx::sum(mx::matmul(by_step, lines, s), 1, false, s);
