@@ -102,11 +102,10 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 }
 cudaError_t cudaSetDevice(int) { return fault(cudaSuccess); }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor         ? state.capability / 10
-             : attribute == cudaDevAttrComputeCapabilityMinor       ? state.capability % 10
-             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
-             : attribute == cudaDevAttrMultiProcessorCount          ? state.multiprocessors
-                                                                    : 0;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor   ? state.capability / 10
+             : attribute == cudaDevAttrComputeCapabilityMinor ? state.capability % 10
+             : attribute == cudaDevAttrMultiProcessorCount    ? state.multiprocessors
+                                                              : 0;
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int) {

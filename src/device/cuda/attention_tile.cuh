@@ -11,7 +11,6 @@
 #define WARPS   4
 #define THREADS (WARPS * 32)
 #define KEYS    64
-#define LOG2E   1.4426950408889634f
 
 /* Scores of two rows and 64 keys, in units of 1 / `unit` of log 2, become powers of two to the difference from the maximum; the sums so far
  * are scaled to it. */

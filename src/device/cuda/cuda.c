@@ -151,10 +151,7 @@ static tern_status open_into(tern_cuda_device *device, const char *cache_folder,
         return TERN_FAIL(err, TERN_E_DEVICE, "%s has compute capability %d.%d; 7.5 and up are supported", device->name,
                          device->capability / 10, device->capability % 10);
     snprintf(device->isa, sizeof device->isa, "sm_%d", device->capability);
-    int shared = 0;
     TERN_CUDA_TRY(device, cudaSetDevice(device->index), "opening it", err);
-    TERN_CUDA_TRY(device, cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->index), "opening it", err);
-    device->shared_bytes = (size_t)shared;
     TERN_CUDA_TRY(device, cudaDeviceGetAttribute(&device->n_multiprocessors, cudaDevAttrMultiProcessorCount, device->index), "opening it",
                   err);
     TERN_TRY(tern__cuda_queue_open(&device->queue, err));

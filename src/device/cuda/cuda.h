@@ -30,7 +30,6 @@ struct tern_cuda_device {
     char name[16], isa[16]; /* "cuda:0", "sm_90" */
     int capability;         /* 90 */
     int n_multiprocessors;
-    size_t shared_bytes; /* most shared memory of a block */
     cublasLtHandle_t lt;
     tern_cuda_queue queue; /* of compiling, and of the first lane */
     /* Weights on their way, two pieces in turn: pinned, then on the device as the checkpoint has them; free when its event has come. */

@@ -9,6 +9,8 @@
 #include "device/cuda/kernels.h"
 #include "device/cuda/launch.cuh"
 
+#define LOG2E 1.4426950408889634f
+
 typedef __half f16;
 typedef __nv_bfloat16 bf16;
 

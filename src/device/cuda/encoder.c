@@ -1,8 +1,6 @@
 /* encoder.c - finds the layers of a program that one kernel can do for a short sequence (encoder.cu): those of BERT one after the other,
  * all of the same sizes.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "device/cuda/cuda.h"
 
 /* Nodes of a layer as tern__program_fuse leaves them: queries, keys and values, three slices of them, and then these. */

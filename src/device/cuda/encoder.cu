@@ -33,6 +33,9 @@ template <typename Type, int N_WARPS, int N_COLUMNS, int DIM> struct encoder_sha
                          WITHIN = 4 * HIDDEN;
     /* Sixteens of rows whose sums are made at a time: the widest shape has no shared memory for more than one. */
     static constexpr int PASS = COLUMNS == 64 ? 2 : 1;
+    /* The same where there are M in all, and how often. */
+    static constexpr __host__ __device__ int pass_of(int m) { return m < PASS ? m : PASS; }
+    static constexpr __host__ __device__ int passes_of(int m) { return m / pass_of(m); }
 
     static constexpr __host__ __device__ int outputs_of(int phase) { return phase == QKV ? 3 * HIDDEN : phase == UP ? WITHIN : HIDDEN; }
     static constexpr __host__ __device__ int columns_of(int phase) { return phase == DOWN ? WITHIN : HIDDEN; }
@@ -94,9 +97,6 @@ static __device__ __forceinline__ void arrive(encoder_block &b) {
 }
 static __device__ __forceinline__ void await(const encoder_block &b) { await_barrier(b.encoder->barrier, b.n_arrivals); }
 
-/* Sixteens of rows of a pass, of M in all. */
-template <typename S, int M> static constexpr __device__ int pass_of() { return M < S::PASS ? M : S::PASS; }
-
 /* Of a phase's outputs a thread has in each pass one pair of one row. */
 struct output {
     int row, row_of_pass, pair; /* the pair: of the block's */
@@ -104,7 +104,7 @@ struct output {
     bool has;
 };
 template <typename S, int M, int PHASE> static __device__ __forceinline__ output output_of(const encoder_block &b, int pass) {
-    constexpr int N_ROWS = 16 * pass_of<S, M>();
+    constexpr int N_ROWS = 16 * S::pass_of(M);
     const range r = range_of<S>(b, PHASE);
     const int thread = this_thread();
     const int row = thread / S::threads_of(PHASE), pair = thread % S::threads_of(PHASE);
@@ -149,7 +149,7 @@ template <typename S> static __device__ __forceinline__ void send_vectors(const 
 
 template <typename S, int M, int N>
 static __device__ __forceinline__ void put_parts(const encoder_block &b, const float (&y)[M][N][4], int pass) {
-    constexpr int PASS = pass_of<S, M>();
+    constexpr int PASS = S::pass_of(M);
     const int lane = (int)threadIdx.x % 32;
     float *part = (float *)(b.shared + S::PARTS) + (int)threadIdx.x / 32 * (16 * PASS * 8 * N) + lane / 4 * (8 * N) + 2 * (lane % 4);
     if (pass > 0) __syncthreads(); /* those of the pass before have been read */
@@ -169,7 +169,7 @@ static __device__ __forceinline__ float2 sum_parts(const encoder_block &b, const
     const float *parts = (const float *)(b.shared + S::PARTS) + mine.row_of_pass * (8 * N) + 2 * mine.pair;
     float2 p[S::WARPS], sum = bias;
 #pragma unroll
-    for (int w = 0; w < S::WARPS; w++) p[w] = *(const float2 *)(parts + w * 16 * pass_of<S, M>() * 8 * N);
+    for (int w = 0; w < S::WARPS; w++) p[w] = *(const float2 *)(parts + w * 16 * S::pass_of(M) * 8 * N);
 #pragma unroll
     for (int w = 0; w < S::WARPS; w++) sum = make_float2(sum.x + p[w].x, sum.y + p[w].y);
     return sum;
@@ -296,7 +296,7 @@ static __device__ __forceinline__ void normed_product(encoder_block &b, int laye
     multiply_weights<M, N, K>(y, r, b.shared + S::slot_of(PHASE) + 2 * S::COLUMNS * warp, S::stride_of(PHASE), 2 * range_of<S>(b, PHASE).n,
                               T());
 #pragma unroll
-    for (int pass = 0; pass < M / pass_of<S, M>(); pass++) {
+    for (int pass = 0; pass < S::passes_of(M); pass++) {
         put_parts<S>(b, y, pass);
         const output mine = output_of<S, M, PHASE>(b, pass), own = output_of<S, M, OUTPUT>(b, pass);
         if (mine.has) {
@@ -315,7 +315,7 @@ template <typename S, int M, int PHASE>
 static __device__ __forceinline__ void add_residual(encoder_block &b, int layer, const float (&y)[M][1][4], float2 bias, void *to) {
     typedef typename S::T T;
 #pragma unroll
-    for (int pass = 0; pass < M / pass_of<S, M>(); pass++) {
+    for (int pass = 0; pass < S::passes_of(M); pass++) {
         put_parts<S>(b, y, pass);
         const output mine = output_of<S, M, PHASE>(b, pass);
         if (!mine.has) continue;
@@ -344,7 +344,7 @@ static __device__ __forceinline__ void attention_product(encoder_block &b, int l
         for (int i = 0; i < 3; i++) load_rows<M, BATCH>(r[i], qkv, 3 * S::HIDDEN, i * S::HIDDEN + column, b.n_rows, T());
 #pragma unroll
         for (int at = 0; at < BATCH * 2 * M; at += HEAD * 2 * M)
-            attend<M, HEAD>(out + at, r[0] + at, r[1] + at, r[2] + at, b.encoder->scale * 1.4426950408889634f, b.n_rows, T());
+            attend<M, HEAD>(out + at, r[0] + at, r[1] + at, r[2] + at, b.encoder->scale * LOG2E, b.n_rows, T());
         if (first == 0) arrival_await(arrival_of<S>(b, OUTPUT), layer & 1);
         multiply_weights<M, 1, BATCH>(y, out, b.shared + S::slot_of(OUTPUT) + 2 * column, S::stride_of(OUTPUT),
                                       2 * range_of<S>(b, OUTPUT).n, T());
@@ -382,7 +382,7 @@ static __device__ __forceinline__ void final_norm(encoder_block &b, layer_norm o
     normalize<S, M>(r, p, b);
     __syncthreads();
 #pragma unroll
-    for (int pass = 0; pass < M / pass_of<S, M>(); pass++) {
+    for (int pass = 0; pass < S::passes_of(M); pass++) {
         const output mine = output_of<S, M, DOWN>(b, pass);
         if (mine.has) *(uint32_t *)place_of<S>(mine, to, S::HIDDEN) = normalize_own<S>(b, b.residual[pass], mine.row, scale, shift);
     }
@@ -397,7 +397,7 @@ template <typename S, int M> static __device__ __forceinline__ void encode(const
     begin();
     b.n_rows = min(e.row_start[1], 16 * M);
 #pragma unroll
-    for (int pass = 0; pass < M / pass_of<S, M>(); pass++) {
+    for (int pass = 0; pass < S::passes_of(M); pass++) {
         const output mine = output_of<S, M, OUTPUT>(b, pass);
         if (mine.has) b.residual[pass] = *(const uint32_t *)place_of<S>(mine, e.x.data, S::HIDDEN);
     }
@@ -456,8 +456,8 @@ size_t tern__cuda_encoder_exchange_bytes(int32_t width) { return (size_t)ROWS * 
 
 template <typename S>
 static cudaError_t launch_encoder(cudaStream_t stream, const tern_cuda_encoder &e, unsigned n_blocks, int64_t n_rows) {
-    return launch_together(stream, n_rows <= 16 ? encoder_kernel<S, 1> : encoder_kernel<S, 2>, dim3(n_blocks), dim3(S::THREADS), S::SHARED,
-                           e);
+    return launch_with(true, stream, n_rows <= 16 ? encoder_kernel<S, 1> : encoder_kernel<S, 2>, dim3(n_blocks), dim3(S::THREADS),
+                       S::SHARED, e);
 }
 
 cudaError_t tern__cuda_encode(cudaStream_t stream, const tern_cuda_encoder *e, tern_cuda_shape shape, int n_multiprocessors) {

@@ -27,6 +27,8 @@ static __device__ __forceinline__ void begin() {
     await_previous();
 }
 
+/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can; together: a kernel whose blocks wait for each other, so
+ * that all of them must run at once (Programming Guide, "Cooperative Groups"). */
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_with(bool is_together, cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                Arguments... arguments) {
@@ -54,17 +56,9 @@ static cudaError_t launch_with(bool is_together, cudaStream_t stream, void (*ker
     return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 
-/* kernel<<<grid, block, shared, stream>>>(arguments...), early where the GPU can. */
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                  Arguments... arguments) {
     return launch_with(false, stream, kernel, grid, block, shared, arguments...);
 }
-/* The same for a kernel whose blocks wait for each other: all of them run at once (Programming Guide, "Cooperative Groups"). */
-template <typename... Parameters, typename... Arguments>
-static cudaError_t launch_together(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                                   Arguments... arguments) {
-    return launch_with(true, stream, kernel, grid, block, shared, arguments...);
-}
-
 #endif

@@ -74,10 +74,5 @@ static cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters.
                                  Arguments... arguments) {
     return launch_with(false, stream, kernel, grid, block, shared, arguments...);
 }
-template <typename... Parameters, typename... Arguments>
-static cudaError_t launch_together(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                                   Arguments... arguments) {
-    return launch_with(true, stream, kernel, grid, block, shared, arguments...);
-}
 
 #endif
