@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "find_host.h"
+#include "random_weights.h"
 
 enum { VOCABULARY = 50, MAX_TOKENS = 40, MAX_WIDTH = 1024 };
 
@@ -42,12 +43,6 @@ static int find_device(void **state) {
     return 0;
 }
 
-static float random_unit(void) {
-    static uint32_t state = 7;
-    state = state * 1664525u + 1013904223u;
-    return (float)(state >> 8) / (float)(1 << 23) - 1.0f;
-}
-
 static tern_value build_layer(tern_program *p, tern_value x, const model *m, int l) {
     const float scale = (l == 1 ? m->second_scale : 1) / sqrtf((float)(m->width / m->heads));
     const tern_value q = tern__linear(p, x, m->width, "q.%d", l), k = tern__linear(p, x, m->width, "k.%d", l);
@@ -57,18 +52,11 @@ static tern_value build_layer(tern_program *p, tern_value x, const model *m, int
     return tern__layer_norm(p, tern__add(p, tern__linear(p, wide, m->width, "down.%d", l), x), 1e-5f, "norm.f%d", l);
 }
 
-static void bind_weights(tern_program *p) {
-    for (int32_t w = 0; w < p->n_weights; w++) {
-        const int64_t columns = p->weights[w].rank == 2 ? p->weights[w].shape[1] : 1;
-        const size_t n = (size_t)(p->weights[w].shape[0] * columns);
-        const float spread = columns > 1 ? 2.0f / sqrtf((float)columns) : 0.5f;
-        const bool is_scale = strncmp(p->weights[w].name, "norm", 4) == 0 && strstr(p->weights[w].name, "weight") != NULL;
-        float *data = malloc(n * sizeof *data);
-        assert_non_null(data);
-        for (size_t i = 0; i < n; i++) data[i] = random_unit() * spread + (is_scale ? 1.0f : 0.0f);
-        p->weights[w].data = data;
-        p->weights[w].dtype = TERN_DTYPE_F32;
-    }
+static float element_of(const tern_weight *weight) {
+    const int64_t columns = weight->rank == 2 ? weight->shape[1] : 1;
+    const float spread = columns > 1 ? 2.0f / sqrtf((float)columns) : 0.5f;
+    const bool is_scale = strncmp(weight->name, "norm", 4) == 0 && strstr(weight->name, "weight") != NULL;
+    return random_unit() * spread + (is_scale ? 1.0f : 0.0f);
 }
 
 /* Outputs 0: the last layer's rows; 1: the first one's; 2: the mean of the last one's. */
@@ -87,13 +75,8 @@ static tern_program *build(const model *m) {
     tern__output(p, first, "first");
     tern__output(p, tern__pool(p, m->is_read ? tern__add(p, x, first) : x, TERN_POOL_MEAN), "mean");
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
-    bind_weights(p);
+    bind_random_weights(p, element_of);
     return p;
-}
-
-static void free_program(tern_program *p) {
-    for (int32_t w = 0; w < p->n_weights; w++) free((void *)(uintptr_t)p->weights[w].data);
-    tern__program_free(p);
 }
 
 /* A model on a device. */
@@ -191,8 +174,8 @@ static void check_rows(const model *m, const char *dtype, const int *lengths, si
     print_message("%s, width %d: %.3f times the distance of kernels op by op\n", dtype, (int)m->width, worst);
     unload(&cuda);
     unload(&cpu);
-    free_program(p);
-    free_program(reference);
+    free_random_program(p);
+    free_random_program(reference);
 }
 
 /* On another GPU no kernel is for all layers. One of compute capability 9.0 with few multiprocessors has none either, and fails here. */
@@ -238,7 +221,7 @@ static void test_batches(void **state) {
     assert_int_equal(fused_layers(&l, 12, 2, (int32_t[]){0}, 1), 0);
     assert_int_equal(fused_layers(&l, 12, 1, (int32_t[]){0, 1}, 2), 0);
     unload(&l);
-    free_program(p);
+    free_random_program(p);
 }
 
 static int fused_layers_of(const model *m, const char *dtype) {
@@ -246,7 +229,7 @@ static int fused_layers_of(const model *m, const char *dtype) {
     loaded l = load(record, p, dtype);
     const int n_layers = fused_layers(&l, 12, 1, (int32_t[]){0, 2}, 2);
     unload(&l);
-    free_program(p);
+    free_random_program(p);
     return n_layers;
 }
 
@@ -315,7 +298,7 @@ static void test_together(void **state) {
     }
     for (int i = 0; i < 2; i++) {
         unload(&models[i]);
-        free_program(programs[i]);
+        free_random_program(programs[i]);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "find_host.h"
+#include "random_weights.h"
 
 enum { WIDTH = 64, HEADS = 2, VOCABULARY = 50, POSITIONS = 120, OUT_OF_MEMORY = 2 /* cudaErrorMemoryAllocation */, LAUNCH_FAILURE = 719 };
 
@@ -91,11 +92,7 @@ static void test_units(void **state) {
 
 /* ---- A small transformer ---- */
 
-static float random_unit(void) {
-    static uint32_t state = 7;
-    state = state * 1664525u + 1013904223u;
-    return (float)(state >> 8) / (float)(1 << 23) - 1.0f;
-}
+static float element_of(const tern_weight *weight) { return random_unit() * (weight->rank == 2 ? 0.4f : 1.0f); }
 
 static tern_program *build(void) {
     tern_program *p;
@@ -112,21 +109,9 @@ static tern_program *build(void) {
     tern__output(p, x, "last");
     tern__output(p, tern__pool(p, x, TERN_POOL_MEAN), "mean");
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
-    for (int32_t w = 0; w < p->n_weights; w++) {
-        const size_t n = (size_t)p->weights[w].shape[0] * (p->weights[w].rank == 2 ? (size_t)p->weights[w].shape[1] : 1);
-        float *data = malloc(n * sizeof *data);
-        assert_non_null(data);
-        for (size_t i = 0; i < n; i++) data[i] = random_unit() * (p->weights[w].rank == 2 ? 0.4f : 1.0f);
-        p->weights[w].data = data;
-        p->weights[w].dtype = TERN_DTYPE_F32;
-    }
+    bind_random_weights(p, element_of);
     assert_int_equal(tern__program_fuse(p, record->supports, NULL, NULL), TERN_OK);
     return p;
-}
-
-static void free_program(tern_program *p) {
-    for (int32_t w = 0; w < p->n_weights; w++) free((void *)(uintptr_t)p->weights[w].data);
-    tern__program_free(p);
 }
 
 /* Sequences first ... end - 1 of lengths 1, 4, 7 ..., their means to out [end - first][WIDTH]. */
@@ -166,7 +151,7 @@ static void test_dtypes(void **state) {
     assert_non_null(strstr(err.message, "sm_75"));
     record->release(compile(device, p, "float16"));
     record->close(device);
-    free_program(p);
+    free_random_program(p);
     assert_int_equal(host->used, 0);
 }
 
@@ -188,7 +173,7 @@ static void test_same_bits(void **state) {
         record->release(compiled);
         record->close(device);
     }
-    free_program(p);
+    free_random_program(p);
 }
 
 static void test_graphs(void **state) {
@@ -207,7 +192,7 @@ static void test_graphs(void **state) {
     record->release(compiled);
     assert_int_equal(host->n_graphs, 0);
     record->close(device);
-    free_program(p);
+    free_random_program(p);
     assert_int_equal(host->used, 0);
 }
 
@@ -242,7 +227,7 @@ static void test_faults(void **state) {
         if (host->used != 0 || host->n_graphs != 0)
             fail_msg("call %ld: %zu bytes and %ld graphs are left", call, host->used, host->n_graphs);
     }
-    free_program(p);
+    free_random_program(p);
 }
 
 static void test_full(void **state) {
@@ -255,7 +240,7 @@ static void test_full(void **state) {
     assert_null(compiled);
     if (strstr(err.message, "MiB") == NULL || strstr(err.message, "free") == NULL) fail_msg("%s", err.message);
     record->close(device);
-    free_program(p);
+    free_random_program(p);
     assert_int_equal(host->used, 0);
 }
 
@@ -344,7 +329,7 @@ static void close_fixture(fixture *f) {
     host->on_graph = NULL;
     record->release(f->compiled);
     record->close(f->device);
-    free_program(f->program);
+    free_random_program(f->program);
     free(f);
     assert_int_equal(host->used, 0);
     assert_int_equal(host->n_graphs, 0);
@@ -489,7 +474,7 @@ static void test_lost(void **state) {
         if (host->used != 0 || host->n_graphs != 0)
             fail_msg("call %ld: %zu bytes and %ld graphs are left", call, host->used, host->n_graphs);
     }
-    free_program(p);
+    free_random_program(p);
 }
 
 int main(void) {

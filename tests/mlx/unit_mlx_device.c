@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include "../unit/random_weights.h"
 #include "../unit/temporary_folder.h"
 
 #include "device/plugin.h"
@@ -55,6 +56,8 @@ static tern_value attend(tern_program *p, attention kind, tern_value q, tern_val
     return tern__disentangled_attention(p, q, k, v, &options);
 }
 
+static float element_of(const tern_weight *weight) { return (void)weight, 0.25f * random_unit(); }
+
 static tern_program *build(attention kind) {
     tern_program *p;
     assert_int_equal(tern__program_new(&p, NULL), TERN_OK);
@@ -67,15 +70,8 @@ static tern_program *build(attention kind) {
     tern__output(p, tern__normalize(p, tern__pool(p, x, TERN_POOL_MEAN)), "embedding");
     tern_error err;
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
-    uint32_t random = 7;
-    for (int32_t w = 0; w < p->n_weights; w++) {
-        const size_t n = (size_t)p->weights[w].shape[0] * (p->weights[w].rank == 2 ? (size_t)p->weights[w].shape[1] : 1);
-        float *data = malloc(n * sizeof *data);
-        assert_non_null(data);
-        for (size_t i = 0; i < n; i++) data[i] = (float)(next_random(&random) >> 8) / (float)(1 << 25) - 0.25f;
-        p->weights[w].data = data;
-        p->weights[w].dtype = TERN_DTYPE_F32;
-    }
+    random_state = 7;
+    bind_random_weights(p, element_of);
     return p;
 }
 
@@ -92,8 +88,7 @@ static model load(void) { return load_attending(PLAIN); }
 static void unload(model *m) {
     mlx->release(m->compiled);
     mlx->close(m->device);
-    for (int32_t w = 0; w < m->program->n_weights; w++) free((void *)(uintptr_t)m->program->weights[w].data);
-    tern__program_free(m->program);
+    free_random_program(m->program);
 }
 
 typedef struct texts {

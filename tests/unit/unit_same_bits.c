@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "device/device.h"
+#include "random_weights.h"
 
 enum { MAX_WIDTH = 384, VOCABULARY = 50, POSITIONS = 1200, MAX_TOKENS = 4096 };
 
@@ -30,11 +31,9 @@ static const tern_device_record *record;
 static tern_program *program;
 static int64_t width;
 
-static uint32_t random_state = 7;
-static float random_unit(void) {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (float)(random_state >> 8) / (float)(1 << 23) - 1.0f;
-}
+static float spread;
+
+static float element_of(const tern_weight *weight) { return random_unit() * (weight->rank == 2 ? spread : 1.0f); }
 
 /* `program` of these sizes, for a device of this record. */
 static void build_program(const sizes *size, const tern_device_record *of, const void *device) {
@@ -43,7 +42,8 @@ static void build_program(const sizes *size, const tern_device_record *of, const
     tern_program *p = program;
     record = of;
     width = size->width;
-    const float scale = 1.0f / sqrtf((float)(width / size->heads)), spread = 3.0f / sqrtf((float)width);
+    spread = 3.0f / sqrtf((float)width);
+    const float scale = 1.0f / sqrtf((float)(width / size->heads));
     tern_value x = tern__add(p, tern__embedding(p, tern__input(p, TERN_INPUT_IDS), VOCABULARY, width, "words"),
                              tern__embedding(p, tern__input(p, TERN_INPUT_POSITION_IDS), POSITIONS, width, "positions"));
     x = tern__layer_norm(p, x, 1e-5f, "norm");
@@ -58,20 +58,8 @@ static void build_program(const sizes *size, const tern_device_record *of, const
     tern__output(p, tern__normalize(p, tern__pool(p, x, TERN_POOL_MEAN)), "mean");
     tern__output(p, tern__activation(p, tern__linear(p, tern__pool(p, x, TERN_POOL_CLS), width, "pooler"), TERN_OP_TANH), "pooler");
     if (tern__program_finish(p, &err) != TERN_OK) fail_msg("%s", err.message);
-    for (int32_t w = 0; w < p->n_weights; w++) {
-        const size_t n = (size_t)p->weights[w].shape[0] * (p->weights[w].rank == 2 ? (size_t)p->weights[w].shape[1] : 1);
-        float *data = malloc(n * sizeof *data);
-        assert_non_null(data);
-        for (size_t i = 0; i < n; i++) data[i] = random_unit() * (p->weights[w].rank == 2 ? spread : 1.0f);
-        p->weights[w].data = data;
-        p->weights[w].dtype = TERN_DTYPE_F32;
-    }
+    bind_random_weights(p, element_of);
     if (tern__program_fuse(p, record->supports, device, &err) != TERN_OK) fail_msg("%s", err.message);
-}
-
-static void free_program(void) {
-    for (int32_t w = 0; w < program->n_weights; w++) free((void *)(uintptr_t)program->weights[w].data);
-    tern__program_free(program);
 }
 
 /* What each sequence came to. */
@@ -174,7 +162,7 @@ static void check_level(const char *isa) {
         tern__device_cpu.close(device);
     }
     if (expected != NULL) free_results(expected);
-    free_program();
+    free_random_program(program);
 }
 
 /* ---- CUDA ---- */
@@ -230,7 +218,7 @@ static void check_device(const sizes *size) {
     check_places(compiled, dtype);
     record->release(compiled);
     record->close(device);
-    free_program();
+    free_random_program(program);
 }
 
 static void test_scalar(void **state) { (void)state, check_level("scalar"); }
