@@ -9,6 +9,7 @@ import json
 import os
 import re
 import select
+import shutil
 import subprocess
 import sys
 
@@ -302,6 +303,23 @@ def test_embed(scratch):
           "embed for people: a line a text", people)
     terminal = done("embed", TINY, b"a\x1b[31mb\tc\x07").out
     check(not set(terminal) & {0x1B, 0x07, 0x09}, "embed for people: no control character reaches the terminal", terminal)
+
+
+def test_numbers(scratch):
+    """The last layer's norm of weight 0: embeddings are its bias. A weight of -0 beside a bias of -0 gives -0 where the input is above 0."""
+    shutil.copytree(TINY, scratch / "model")
+    weights = safetensors.numpy.load_file(TINY / "model.safetensors")
+    last = max(k for k in weights if k.endswith("output.LayerNorm.weight"))
+    bias = np.full(weights[last].shape, -0.0, np.float32)
+    numbers = [0, 1, -1, 0.1, 1 / 3, -2 / 3, 9.9999994, 9.9999999e-5, -1e-4, 1e-38, -1e-45, 16777217, 99999992, 1e8, -3.4028235e38]
+    bias[:len(numbers)] = numbers
+    weights |= {last: np.where(np.arange(bias.size) < len(numbers), 0, np.float32(-0.0)), last.replace("weight", "bias"): bias}
+    safetensors.numpy.save_file(weights, scratch / "model" / "model.safetensors")
+    options = ("--pooling", "cls", "--no-normalize")
+    done("embed", scratch / "model", "--output", scratch / "v.npy", *options, "--", "abc")
+    (array,) = np.load(scratch / "v.npy")
+    check((array[:len(numbers)] == bias[:len(numbers)]).all() and (np.signbit(array) & (array == 0)).any(), "embed: numbers of all sizes", array)
+    check(embed(scratch / "model", ["abc"], *options).tobytes() == array.tobytes(), "embed --json: numbers of all sizes and -0, bit for bit")
 
 
 # Run in a small process of its own: a child's peak starts with that of the process it was forked from.
