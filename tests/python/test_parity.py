@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """test_parity.py - `tern forward` and `tern embed` against the golden files of transformers and sentence-transformers, layer by layer,
-at every ISA level of this machine and with 1 and 2 threads; and that a text's vector has the same bits whatever it is batched with.
+at every ISA level of this machine and with 1 and 2 threads; and that a text's vector has the same bits whatever it is batched with (of MLX,
+differs by rounding alone).
 
 Environment: TERN_COMMAND (default build/release/tern), TERN_TEST_MODEL (default models/all-MiniLM-L6-v2); TERN_TEST_DEVICE and
 TERN_TEST_DTYPE, to compare another device than the CPU ("cuda:0", "bfloat16"; dtype by default float32); of one that is absent the
@@ -29,12 +30,16 @@ LEVELS = ("scalar", "avx2", "avx512")
 BATCH = 16
 DEVICE = os.environ.get("TERN_TEST_DEVICE", "cpu")
 DTYPE = os.environ.get("TERN_TEST_DTYPE", "float32")
-SLOW = ("scalar", "mlx:cpu float32")  # some sequences only
+IS_MLX = DEVICE.startswith("mlx")  # which chooses kernels by shape, so that bits differ
 # Of other dtypes, relative to the largest element: 11 and 8 bits, whose errors add up over layers. PyTorch itself comes to 1.2e-2 in
 # float16 and 5.6e-2 in bfloat16 on these checkpoints. With 8-bit operands the most seen is 1.1e-1 (int8) and 3.5e-1 (float8_e4m3fn).
+# MLX rounds the result of each op, its CPU also the scores of attention: 2.0e-2 in float16, 2.1e-1 in bfloat16, where rounding the weights
+# alone comes to 5.7e-2.
 if DTYPE != "float32":
     BOUND, EMBEDDING_BOUND = {"tf32": (1.5e-2, 1e-3), "float16": (1.5e-2, 1e-3), "bfloat16": (8e-2, 8e-3),
                               "int8": (1.5e-1, 3e-2), "float8_e4m3fn": (5e-1, 8e-2)}[DTYPE]
+    if IS_MLX:
+        BOUND = {"float16": 3e-2, "bfloat16": 2.5e-1}[DTYPE]
 
 counts = {"passed": 0, "failed": 0}
 
@@ -51,6 +56,11 @@ def tern(*arguments, stdin=None):
     if result.returncode != 0:
         raise RuntimeError(f"tern {' '.join(map(str, arguments))[:200]}: exit {result.returncode}: {result.stderr.decode()[:1000]}")
     return result.stdout
+
+
+def is_slow(level):
+    """Some sequences only."""
+    return level == "scalar" or DEVICE == "mlx:cpu"
 
 
 def run_options(level, threads):
@@ -206,7 +216,7 @@ def check_json_embeddings(data, scratch):
 # ---- The same bits ------------------------------------------------------------------------------------------------------------
 
 def check_alone_and_together(data, level, scratch):
-    """Of a slow device, a few texts of all lengths."""
+    """A few texts of all lengths."""
     texts = data.texts[::24]
     together = embed_npy(texts, scratch)
     alone = np.concatenate([embed_npy([text], scratch) for text in texts])
@@ -263,7 +273,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for level in levels:
-            sequences = some if level in SLOW else everything
+            sequences = some if is_slow(level) else everything
             texts = [i for i in sequences if i < len(data.texts)]
             for threads in (1, 2) if DEVICE == "cpu" else (1,):
                 for case in sorted(p for p in (GOLDEN / "tiny").iterdir() if p.is_dir()):
@@ -273,12 +283,10 @@ def main():
                 worst["MiniLM"] = max(worst["MiniLM"], guarded(check_minilm_layers, data, level, threads, scratch),
                                       guarded(check_minilm_rows, data, sequences, level, threads, scratch))
                 worst["embedding"] = max(worst["embedding"], guarded(check_embeddings, data, texts, level, threads, scratch))
-        if DEVICE != "cpu" and levels[-1] in SLOW:
-            guarded(check_alone_and_together, data, levels[-1], scratch)
-        else:
+        if DEVICE != "mlx:cpu":
             guarded(check_json_embeddings, data, scratch)
-            for level in levels[1:] or levels:
-                guarded(check_same_bits, data, level, scratch)
+        for level in levels[1:] or levels:
+            guarded(check_alone_and_together if IS_MLX else check_same_bits, data, level, scratch)
     print("largest differences: " + ", ".join(f"{name} {d:.2e}" for name, d in worst.items()))
     print(f"{counts['passed']} passed, {counts['failed']} failed")
     return counts["failed"] > 0
