@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_parity.py - `tern forward` and `tern embed` against the golden files of transformers and sentence-transformers, layer by layer,
-at every ISA level of this machine and with 1 and 2 threads; and that a text's vector has the same bits whatever it is batched with (of MLX,
-differs by rounding alone).
+at every ISA level of this machine and with 1 and 2 threads; and that a text's vector has the same bits whatever it is batched with (on CUDA
+in batches of one size, otherwise, and on MLX, differs by rounding alone).
 
 Environment: TERN_COMMAND (default build/release/tern), TERN_TEST_MODEL (default models/all-MiniLM-L6-v2); TERN_TEST_DEVICE and
 TERN_TEST_DTYPE, to compare another device than the CPU ("cuda:0", "bfloat16"; dtype by default float32); of one that is absent the
@@ -225,22 +225,29 @@ def check_alone_and_together(data, level, scratch):
 
 
 def check_same_bits(data, level, scratch):
-    """64 texts of 3 to 256 tokens: alone, together, in shuffled batches, with 1 and 2 threads: always the same bytes."""
+    """64 texts of 3 to 256 tokens: alone, together, in shuffled batches, with 1 and 2 threads: on the CPU always the same bytes, elsewhere in
+    batches of one size."""
     rng = random.Random(64)
     numbers = sorted(rng.sample([i for i in range(len(data.texts)) if data.golden["n_tokens"][i] <= 64], 58))
     numbers += [int(i) for i in np.argsort(data.golden["n_tokens"], kind="stable")[-6:]]
     texts = [data.texts[i] for i in numbers]
     together = embed_npy(texts, scratch, *run_options(level, 1))
     alone = np.concatenate([embed_npy([t], scratch, *run_options(level, 1 + i % 2)) for i, t in enumerate(texts)])
-    check(alone.tobytes() == together.tobytes(), f"same bits, {level}: {len(texts)} texts alone (1 and 2 threads in turn) and together")
-    for threads in (1, 2):
+
+    def compare(rows, size, what):
+        d = 0.0 if rows.tobytes() == together.tobytes() else difference(rows, together)
+        has_same_bits = DEVICE == "cpu" or size == len(texts)
+        check(d == 0 if has_same_bits else d <= EMBEDDING_BOUND, f"{'same bits' if has_same_bits else 'same texts'}, {level}: {what}: {d:.2e}")
+
+    compare(alone, 1, f"{len(texts)} texts alone (1 and 2 threads in turn) and together")
+    for threads in (1, 2) if DEVICE == "cpu" else (1,):
         for size in (64, 7):
             order = rng.sample(range(len(texts)), len(texts))
             parts = [embed_npy([texts[i] for i in order[at : at + size]], scratch, *run_options(level, threads))
                      for at in range(0, len(order), size)]
             rows = np.empty_like(together)
             rows[order] = np.concatenate(parts)
-            check(rows.tobytes() == together.tobytes(), f"same bits, {level}: shuffled, batches of {size}, {threads} threads")
+            compare(rows, size, f"shuffled, batches of {size}, {threads} threads")
 
 
 def guarded(function, *arguments):

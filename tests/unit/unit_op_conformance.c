@@ -429,6 +429,7 @@ static void test_linears(void **state) {
             run_case(&(op_case){.op = ops[o], .width = 60, .out = 70, .dtype = dtypes[d], SEQUENCES(3, 20, 31)});
         /* rows and outputs as devices with 8-bit operands take them */
         run_case(&(op_case){.op = ops[o], .width = 384, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(70)});
+        run_case(&(op_case){.op = ops[o], .width = 64, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(70)}); /* a group a row */
     }
     run_case(&(op_case){
         .op = TERN_OP_LINEAR_ACTIVATION, .activation = TERN_OP_GELU, .width = 384, .out = 96, .dtype = TERN_DTYPE_F32, SEQUENCES(70)});

@@ -97,20 +97,38 @@ array kept(compiled &c, const elements &e, mx::Dtype dtype, mx::Stream s) {
     return a;
 }
 
+weight rows_and_turned(const array &rows, mx::Stream s) {
+    return {rows, std::nullopt, std::nullopt, {}, evaluated(mx::transpose(rows, s))};
+}
+
+/* Rows of one group are not held quantized: MLX 0.32.4 multiplies them on Hopper by a kernel for them alone, whose results are wrong. */
+bool has_groups(int64_t in, int32_t group_size) { return in > group_size && in % group_size == 0; }
+
 /* A folder's own quantized weight. */
 weight quantized_weight(compiled &c, const tern_weight &w, mx::Stream s) {
     const tern_quantized &q = w.quantized;
     const int32_t rows = (int32_t)w.shape[0], in = (int32_t)w.shape[1], n_groups = in / q.group_size;
-    const array packed = kept(c, {w.data, TERN_DTYPE_U32, {rows, in / 32 * q.bits}}, mx::uint32, s);
-    const elements scales = {q.scales, q.dtype, {rows, n_groups}}, biases = {q.biases, q.dtype, {rows, n_groups}};
-    if (q.biases == nullptr) return {packed, kept(c, scales, mx::uint8, s), std::nullopt, {"mxfp4", q.bits, q.group_size}};
-    return {packed, kept(c, scales, c.dtype, s), kept(c, biases, c.dtype, s), {"affine", q.bits, q.group_size}};
+    const bool is_affine = q.biases != nullptr;
+    const quantization how = {is_affine ? "affine" : "mxfp4", q.bits, q.group_size};
+    const elements packed = {w.data, TERN_DTYPE_U32, {rows, in / 32 * q.bits}}, scales = {q.scales, q.dtype, {rows, n_groups}};
+    const elements biases = {q.biases, q.dtype, {rows, n_groups}};
+    const mx::Dtype of_scales = is_affine ? c.dtype : mx::uint8;
+    if (!has_groups(in, q.group_size)) {
+        const auto as = [&](const elements &e, mx::Dtype dtype) { return mx::astype(array_of(c, e, s), dtype, s); };
+        const array whole = evaluated(mx::dequantize(as(packed, mx::uint32), as(scales, of_scales),
+                                                     is_affine ? std::optional(as(biases, c.dtype)) : std::nullopt, how.group_size,
+                                                     how.bits, how.mode, std::nullopt, c.dtype, s));
+        c.packed_bytes += whole.nbytes();
+        return rows_and_turned(whole, s);
+    }
+    return {kept(c, packed, mx::uint32, s), kept(c, scales, of_scales, s),
+            is_affine ? std::optional(kept(c, biases, c.dtype, s)) : std::nullopt, how};
 }
 
-/* A linear's weight is quantized where its rows are whole groups. */
+/* A linear's weight is quantized where its rows are whole groups, and more than one. */
 bool is_to_quantize(const compiled &c, int32_t index) {
     const tern_weight &w = c.program->weights[index];
-    if (c.quantized.mode.empty() || w.rank != 2 || w.shape[1] % c.quantized.group_size != 0) return false;
+    if (c.quantized.mode.empty() || w.rank != 2 || !has_groups(w.shape[1], c.quantized.group_size)) return false;
     bool is_linear = false;
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         const tern_node &node = c.program->nodes[n];
@@ -129,10 +147,6 @@ weight quantize(compiled &c, const array &rows, mx::Stream s) {
     mx::eval(parts);
     for (const array &part : parts) c.packed_bytes += part.nbytes();
     return {parts[0], parts[1], parts.size() > 2 ? std::optional(parts[2]) : std::nullopt, how};
-}
-
-weight rows_and_turned(const array &rows, mx::Stream s) {
-    return {rows, std::nullopt, std::nullopt, {}, evaluated(mx::transpose(rows, s))};
 }
 
 weight lay_out(compiled &c, int32_t index, mx::Stream s) {
