@@ -175,6 +175,9 @@ void fuse_activations(compiled &c);
 /* Weights and tables of a program, evaluated. Throws. */
 void lay_out_weights(compiled &c, mx::Stream s);
 
+/* The rows of a quantized weight. */
+mx::array dequantize(const weight &w, mx::Dtype dtype, mx::Stream s);
+
 /* x [.., in] times transpose(w) [in, out], plus bias. */
 mx::array linear(const mx::array &x, const weight &w, const weight *bias, mx::Stream s);
 

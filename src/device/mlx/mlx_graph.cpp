@@ -139,9 +139,9 @@ array graph::embedding(const tern_node &node) {
     const weight &w = weight_of(node, 0);
     const array &ids = value(node.inputs[0]);
     if (!w.scales) return mx::take(w.rows, ids, 0, s);
-    const std::optional<array> biases = w.biases ? std::optional(mx::take(*w.biases, ids, 0, s)) : std::nullopt;
-    return mx::dequantize(mx::take(w.rows, ids, 0, s), mx::take(*w.scales, ids, 0, s), biases, w.quantized.group_size, w.quantized.bits,
-                          w.quantized.mode, std::nullopt, c.dtype, s);
+    const auto taken = [&](const array &part) { return mx::take(part, ids, 0, s); };
+    const std::optional<array> biases = w.biases ? std::optional(taken(*w.biases)) : std::nullopt;
+    return dequantize({taken(w.rows), taken(*w.scales), biases, w.quantized}, c.dtype, s);
 }
 
 array graph::layer_norm(const tern_node &node) {

@@ -108,21 +108,19 @@ bool has_groups(int64_t in, int32_t group_size) { return in > group_size && in %
 weight quantized_weight(compiled &c, const tern_weight &w, mx::Stream s) {
     const tern_quantized &q = w.quantized;
     const int32_t rows = (int32_t)w.shape[0], in = (int32_t)w.shape[1], n_groups = in / q.group_size;
-    const bool is_affine = q.biases != nullptr;
-    const quantization how = {is_affine ? "affine" : "mxfp4", q.bits, q.group_size};
-    const elements packed = {w.data, TERN_DTYPE_U32, {rows, in / 32 * q.bits}}, scales = {q.scales, q.dtype, {rows, n_groups}};
-    const elements biases = {q.biases, q.dtype, {rows, n_groups}};
-    const mx::Dtype of_scales = is_affine ? c.dtype : mx::uint8;
-    if (!has_groups(in, q.group_size)) {
-        const auto as = [&](const elements &e, mx::Dtype dtype) { return mx::astype(array_of(c, e, s), dtype, s); };
-        const array whole = evaluated(mx::dequantize(as(packed, mx::uint32), as(scales, of_scales),
-                                                     is_affine ? std::optional(as(biases, c.dtype)) : std::nullopt, how.group_size,
-                                                     how.bits, how.mode, std::nullopt, c.dtype, s));
-        c.packed_bytes += whole.nbytes();
-        return rows_and_turned(whole, s);
-    }
-    return {kept(c, packed, mx::uint32, s), kept(c, scales, of_scales, s),
-            is_affine ? std::optional(kept(c, biases, c.dtype, s)) : std::nullopt, how};
+    const bool is_affine = q.biases != nullptr, stays = has_groups(in, q.group_size);
+    const auto part = [&](const void *data, tern_dtype held, int32_t columns, mx::Dtype dtype) {
+        const elements e = {data, held, {rows, columns}};
+        return stays ? kept(c, e, dtype, s) : mx::astype(array_of(c, e, s), dtype, s);
+    };
+    const weight quantized = {part(w.data, TERN_DTYPE_U32, in / 32 * q.bits, mx::uint32),
+                              part(q.scales, q.dtype, n_groups, is_affine ? c.dtype : mx::uint8),
+                              is_affine ? std::optional(part(q.biases, q.dtype, n_groups, c.dtype)) : std::nullopt,
+                              {is_affine ? "affine" : "mxfp4", q.bits, q.group_size}};
+    if (stays) return quantized;
+    const array whole = evaluated(dequantize(quantized, c.dtype, s));
+    c.packed_bytes += whole.nbytes();
+    return rows_and_turned(whole, s);
 }
 
 /* A linear's weight is quantized where its rows are whole groups, and more than one. */
@@ -264,6 +262,10 @@ void drop_joined(compiled &c, int32_t n) {
 }
 
 } // namespace
+
+array dequantize(const weight &w, mx::Dtype dtype, mx::Stream s) {
+    return mx::dequantize(w.rows, *w.scales, w.biases, w.quantized.group_size, w.quantized.bits, w.quantized.mode, std::nullopt, dtype, s);
+}
 
 array linear(const array &x, const weight &w, const weight *bias, mx::Stream s) {
     if (w.scales) {
