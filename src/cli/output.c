@@ -78,8 +78,10 @@ enum { MAX_FLOAT_BYTES = 32, DIGITS = 9 };
 static size_t format_float(char *out, float value) {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
     const double size = fabs((double)value);
-    if (size == 0) return (size_t)snprintf(out, MAX_FLOAT_BYTES, "%s", signbit(value) ? "-0.0" : "0");
-    if (!(size >= 1e-4 && size < 1e8)) return (size_t)snprintf(out, MAX_FLOAT_BYTES, isfinite(value) ? "%.9g" : "null", (double)value);
+    if (!(size >= 1e-4 && size < 1e8)) {
+        if (size == 0 && signbit(value)) return (size_t)snprintf(out, MAX_FLOAT_BYTES, "-0.0");
+        return (size_t)snprintf(out, MAX_FLOAT_BYTES, isfinite(value) ? "%.9g" : "null", (double)value);
+    }
     int exponent = -4; /* of the first digit */
     while (size >= (exponent < -1 ? 1 / powers[-exponent - 1] : powers[exponent + 1])) exponent++;
     uint64_t number = (uint64_t)(size * powers[DIGITS - 1 - exponent] + 0.5);
