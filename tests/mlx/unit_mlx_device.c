@@ -37,8 +37,6 @@ typedef struct model {
     void *device, *compiled;
 } model;
 
-static uint32_t next_random(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
-
 static tern_value attend(tern_program *p, attention kind, tern_value q, tern_value k, tern_value v) {
     const float scale = 0.25f;
     if (kind == WINDOW) return tern__attention_window(p, q, k, v, N_HEADS, scale, 5);

@@ -15,11 +15,10 @@
 
 static uint32_t random_state = 7;
 
+static inline uint32_t next_random(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
+
 /* -1 ... 1 */
-static inline float random_unit(void) {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (float)(random_state >> 8) / (float)(1 << 23) - 1.0f;
-}
+static inline float random_unit(void) { return (float)(next_random(&random_state) >> 8) / (float)(1 << 23) - 1.0f; }
 
 /* Each element of a weight is what `element` says of it. */
 static inline void bind_random_weights(tern_program *p, float (*element)(const tern_weight *weight)) {

@@ -124,8 +124,7 @@ static void check_same(const results *found, const results *expected, const char
 
 static void shuffle(size_t *order) {
     for (size_t i = N_SEQUENCES - 1; i > 0; i--) {
-        random_state = random_state * 1664525u + 1013904223u;
-        const size_t j = (random_state >> 8) % (i + 1), kept = order[i];
+        const size_t j = (next_random(&random_state) >> 8) % (i + 1), kept = order[i];
         order[i] = order[j], order[j] = kept;
     }
 }
