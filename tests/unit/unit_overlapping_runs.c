@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <pthread.h>
@@ -28,14 +29,27 @@ static char storage[N_TEXTS * 64];
 static struct {
     pthread_mutex_t lock; /* of what follows */
     pthread_mutex_t one;  /* the CPU device takes one run at a time */
+    pthread_cond_t begun; /* a run */
     int n_running, n_most;
+    bool waits_for_two;   /* no run ends before two have been under way at once: however slowly the second thread is scheduled */
     long n_runs, fail_at; /* the number of the run that fails, -1: none */
-} device = {.lock = PTHREAD_MUTEX_INITIALIZER, .one = PTHREAD_MUTEX_INITIALIZER, .fail_at = -1};
+} device = {.lock = PTHREAD_MUTEX_INITIALIZER, .one = PTHREAD_MUTEX_INITIALIZER, .begun = PTHREAD_COND_INITIALIZER, .fail_at = -1};
+
+/* With the lock held. It gives up after a minute, so that what never overlaps is a failed check of n_most, not a hang. */
+static void wait_for_two(void) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 60;
+    while (device.n_most < 2 && device.waits_for_two)
+        if (pthread_cond_timedwait(&device.begun, &device.lock, &deadline) != 0) device.waits_for_two = false;
+}
 
 static tern_status run(void *compiled, const tern_batch *batch, const tern_run_output *outputs, size_t n_outputs, tern_error *err) {
     pthread_mutex_lock(&device.lock);
     const bool fails = device.n_runs++ == device.fail_at;
     if (++device.n_running > device.n_most) device.n_most = device.n_running;
+    pthread_cond_broadcast(&device.begun);
+    if (device.waits_for_two) wait_for_two();
     pthread_mutex_unlock(&device.lock);
     tern_status status = TERN_OK;
     if (fails) {
@@ -63,7 +77,7 @@ static tern_model *load(tern_device_record *record) {
         record->run = run;
         model->device = record;
     }
-    device.n_most = 0, device.n_runs = 0, device.fail_at = -1;
+    device.n_most = 0, device.n_runs = 0, device.fail_at = -1, device.waits_for_two = false;
     return model;
 }
 
@@ -169,6 +183,7 @@ static void test_same_vectors(void **state) {
     tern_device_record record;
     call *alone = expected(), *c = new_call();
     tern_model *model = load(&record);
+    device.waits_for_two = true;
     const int64_t start_ns = tern__clock_ns();
     if (embed(c, model) != TERN_OK) fail_msg("%s", c->err.message);
     const int64_t took_ns = tern__clock_ns() - start_ns;
@@ -195,6 +210,7 @@ static void test_many_callers(void **state) {
     call *alone = expected(), *calls[N];
     pthread_t threads[N];
     tern_model *model = load(&record);
+    device.waits_for_two = true;
     for (int i = 0; i < N; i++) {
         calls[i] = new_call();
         calls[i]->model = model;
