@@ -1,8 +1,8 @@
-# What `cmake --install` puts where: header, libraries, pkg-config file, CMake package, man page; the command installs itself.
+# What `cmake --install` puts where: headers, libraries, pkg-config file, CMake package, man page; the command installs itself.
 # Both packages find their files relative to themselves, so an installed tree may move.
 include(CMakePackageConfigHelpers)
 
-install(FILES ${PROJECT_SOURCE_DIR}/include/tern.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/docs/tern.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(TARGETS tern_static tern_shared EXPORT ternTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

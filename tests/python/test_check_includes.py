@@ -26,6 +26,7 @@ SOUND = {
     "bench/samples.h": "",
     "text/long.c": "\n" * 700,
     "text/long_data.inc": "\n" * 2000,
+    "include/tern.h": "\n" * 700,
 }
 # file, its text, a piece of the message
 FAULTS = [
@@ -43,7 +44,8 @@ FAULTS = [
     ("task/dots.c", '#include "../model/model.h"\n', "goes up with .."),
     ("task/unknown.c", '#include "nowhere.h"\n', "is no file"),
     ("task/computed.c", "#include NAME\n", "cannot be checked"),
-    ("text/longer.c", "\n" * 701, "701 lines"),
+    ("text/longer.c", "\n" * 701, "src/text/longer.c: 701 lines"),
+    ("include/tern/longer.h", "\n" * 701, "include/tern/longer.h: 701 lines"),
     ("extra/new.c", "", "lacks"),
 ]
 
@@ -51,7 +53,7 @@ FAULTS = [
 def run(files):
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
-            path = Path(folder) / "src" / name
+            path = Path(folder) / ("" if name.startswith("include/") else "src") / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         result = subprocess.run([CHECK, folder], capture_output=True, text=True)
