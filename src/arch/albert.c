@@ -95,15 +95,15 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 static const tern_arch_tokenizer albert_tokenizer = {.vocabulary = TERN_VOCABULARY_UNIGRAM,
-                                              .lowercase = true,
-                                              .pad = "<pad>",
-                                              .unk = "<unk>",
-                                              .cls = "[CLS]",
-                                              .sep = "[SEP]",
-                                              .mask = "[MASK]",
-                                              .cls_key = "bos_token_id",
-                                              .sep_key = "eos_token_id",
-                                              .n_between = 1};
+                                                     .lowercase = true,
+                                                     .pad = "<pad>",
+                                                     .unk = "<unk>",
+                                                     .cls = "[CLS]",
+                                                     .sep = "[SEP]",
+                                                     .mask = "[MASK]",
+                                                     .cls_key = "bos_token_id",
+                                                     .sep_key = "eos_token_id",
+                                                     .n_between = 1};
 
 const tern_arch tern__arch_albert = {
     .classes = (const tern_arch_class[]){{"albert", "AlbertModel", &albert_tokenizer}, {NULL, NULL, NULL}},

@@ -20,9 +20,7 @@ static void build_lm_head(tern_program *p, const tern_config *config, const tern
     tern__lm_head_build(p, x, &head, output);
 }
 
-static bool has_lm_head(const tern_config *config) {
-    return tern__config_has_weight(config, "cls.predictions.transform.dense.weight");
-}
+static bool has_lm_head(const tern_config *config) { return tern__config_has_weight(config, "cls.predictions.transform.dense.weight"); }
 
 static bool has_seq_relationship(const tern_config *config) { return tern__config_has_weight(config, "cls.seq_relationship.weight"); }
 

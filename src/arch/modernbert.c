@@ -145,14 +145,14 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 static const tern_arch_tokenizer modernbert_tokenizer = {.vocabulary = TERN_VOCABULARY_BYTE_LEVEL_BPE,
-                                              .pad = "[PAD]",
-                                              .unk = "[UNK]",
-                                              .cls = "[CLS]",
-                                              .sep = "[SEP]",
-                                              .mask = "[MASK]",
-                                              .cls_key = "cls_token_id",
-                                              .sep_key = "sep_token_id",
-                                              .n_between = 1};
+                                                         .pad = "[PAD]",
+                                                         .unk = "[UNK]",
+                                                         .cls = "[CLS]",
+                                                         .sep = "[SEP]",
+                                                         .mask = "[MASK]",
+                                                         .cls_key = "cls_token_id",
+                                                         .sep_key = "sep_token_id",
+                                                         .n_between = 1};
 
 const tern_arch tern__arch_modernbert = {
     .classes = (const tern_arch_class[]){{"modernbert", "ModernBertModel", &modernbert_tokenizer}, {NULL, NULL, NULL}},

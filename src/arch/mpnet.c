@@ -53,15 +53,15 @@ static void build(tern_program *p, const tern_config *config, tern_arch_facts *f
 }
 
 static const tern_arch_tokenizer mpnet_tokenizer = {.vocabulary = TERN_VOCABULARY_WORDPIECE,
-                                              .lowercase = true,
-                                              .pad = "<pad>",
-                                              .unk = "[UNK]",
-                                              .cls = "<s>",
-                                              .sep = "</s>",
-                                              .mask = "<mask>",
-                                              .cls_key = "bos_token_id",
-                                              .sep_key = "eos_token_id",
-                                              .n_between = 2};
+                                                    .lowercase = true,
+                                                    .pad = "<pad>",
+                                                    .unk = "[UNK]",
+                                                    .cls = "<s>",
+                                                    .sep = "</s>",
+                                                    .mask = "<mask>",
+                                                    .cls_key = "bos_token_id",
+                                                    .sep_key = "eos_token_id",
+                                                    .n_between = 2};
 
 const tern_arch tern__arch_mpnet = {
     .classes = (const tern_arch_class[]){{"mpnet", "MPNetModel", &mpnet_tokenizer}, {NULL, NULL, NULL}},

@@ -15,14 +15,14 @@ void tern__roberta_build(tern_program *p, const tern_config *config, tern_arch_f
 }
 
 static const tern_arch_tokenizer roberta_tokenizer = {.vocabulary = TERN_VOCABULARY_BYTE_LEVEL_BPE,
-                                              .pad = "<pad>",
-                                              .unk = "<unk>",
-                                              .cls = "<s>",
-                                              .sep = "</s>",
-                                              .mask = "<mask>",
-                                              .cls_key = "bos_token_id",
-                                              .sep_key = "eos_token_id",
-                                              .n_between = 2};
+                                                      .pad = "<pad>",
+                                                      .unk = "<unk>",
+                                                      .cls = "<s>",
+                                                      .sep = "</s>",
+                                                      .mask = "<mask>",
+                                                      .cls_key = "bos_token_id",
+                                                      .sep_key = "eos_token_id",
+                                                      .n_between = 2};
 
 const tern_arch tern__arch_roberta = {
     .classes = (const tern_arch_class[]){{"roberta", "RobertaModel", &roberta_tokenizer},

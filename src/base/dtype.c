@@ -8,10 +8,9 @@ typedef struct tern_dtype_row {
 } tern_dtype_row;
 
 static const tern_dtype_row dtypes[] = {
-    [TERN_DTYPE_F64] = {"F64", 8}, [TERN_DTYPE_F32] = {"F32", 4}, [TERN_DTYPE_F16] = {"F16", 2}, [TERN_DTYPE_BF16] = {"BF16", 2},
-    [TERN_DTYPE_I64] = {"I64", 8}, [TERN_DTYPE_I32] = {"I32", 4}, [TERN_DTYPE_I16] = {"I16", 2}, [TERN_DTYPE_I8] = {"I8", 1},
-    [TERN_DTYPE_U8] = {"U8", 1},   [TERN_DTYPE_BOOL] = {"BOOL", 1},
-    [TERN_DTYPE_U32] = {"U32", 4},
+    [TERN_DTYPE_F64] = {"F64", 8}, [TERN_DTYPE_F32] = {"F32", 4},   [TERN_DTYPE_F16] = {"F16", 2}, [TERN_DTYPE_BF16] = {"BF16", 2},
+    [TERN_DTYPE_I64] = {"I64", 8}, [TERN_DTYPE_I32] = {"I32", 4},   [TERN_DTYPE_I16] = {"I16", 2}, [TERN_DTYPE_I8] = {"I8", 1},
+    [TERN_DTYPE_U8] = {"U8", 1},   [TERN_DTYPE_BOOL] = {"BOOL", 1}, [TERN_DTYPE_U32] = {"U32", 4},
 };
 
 static bool is_dtype(tern_dtype dtype) { return (size_t)dtype < sizeof dtypes / sizeof dtypes[0]; }

@@ -137,10 +137,8 @@ static tern_status start_workers(tern_thread_pool *pool, tern_error *err) {
     for (int w = 0; w < pool->n_threads - 1 && status == TERN_OK; w++) {
         pool->workers[w] = (pool_worker){.pool = pool, .thread = w + 1};
         const int error = pthread_create(&pool->workers[w].id, NULL, work, &pool->workers[w]);
-        if (error == 0)
-            pool->n_workers++;
-        else
-            status = TERN_FAIL(err, TERN_E_MEMORY, "thread %d of %d could not be started: %s", w + 2, pool->n_threads, strerror(error));
+        if (error == 0) pool->n_workers++;
+        else status = TERN_FAIL(err, TERN_E_MEMORY, "thread %d of %d could not be started: %s", w + 2, pool->n_threads, strerror(error));
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;

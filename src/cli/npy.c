@@ -53,8 +53,8 @@ static int write_header(const tern_cli_npy *npy) {
     return fwrite(header, 1, HEADER_BYTES, npy->stream) == HEADER_BYTES ? TERN_CLI_DONE : fail_npy(npy, errno);
 }
 
-/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. A signal waits until the
- * name is known to the one who removes the file. */
+/* "<path>.<process>-<n>.partial", a name that nobody has; its mode follows the umask, as that of a plain file does. A signal waits until
+ * the name is known to the one who removes the file. */
 static int open_temporary(tern_cli_npy *npy) {
     const size_t capacity = strlen(npy->path) + 64;
     char *temporary = malloc(capacity);

@@ -124,8 +124,8 @@ extern const tern_arch tern__static_embedding;
 tern_status tern__static_embedding_build(tern_folder *folder, tern_error *err);
 
 /* chain.c: append the modules behind the first one to the program, in which "last_hidden_state" is. Outputs are "sentence_embedding",
- * which a last Normalize has not seen, and "sentence_embedding.normalized", "token_embeddings"; where can_pool_otherwise, also "sentence_embedding.cls" and so
- * on. */
+ * which a last Normalize has not seen, and "sentence_embedding.normalized", "token_embeddings"; where can_pool_otherwise, also
+ * "sentence_embedding.cls" and so on. */
 tern_status tern__chain_build(tern_folder *folder, tern_error *err);
 
 /* ---- Weights (weights.c) ---- */
@@ -187,8 +187,8 @@ typedef struct tern_rows_builder {
 
 tern_status tern__rows_new(tern_rows_builder *out, int64_t max_sequences, int64_t max_tokens, tern_error *err);
 void tern__rows_free(tern_rows_builder *rows);
-/* Add one row to the current sequence; end the current sequence, which must have a row. Inline: a batch may have many thousands of tokens, and
- * a GPU waits for them. */
+/* Add one row to the current sequence; end the current sequence, which must have a row. Inline: a batch may have many thousands of tokens,
+ * and a GPU waits for them. */
 static inline void tern__rows_add(tern_rows_builder *rows, int32_t id, int32_t token_type_id, int32_t position_id, int32_t column) {
     const int64_t row = rows->batch.n_tokens++;
     rows->rows[TERN_INPUT_IDS][row] = id;

@@ -25,7 +25,8 @@ static void print_attributes(tern_text_builder *text, const tern_node *node) {
     case TERN_OP_SLICE: tern__text_print(text, " start=%d", node->slice.start); break;
     case TERN_OP_DISENTANGLED_ATTENTION:
     case TERN_OP_SCALED_DOT_PRODUCT_ATTENTION:
-        tern__text_print(text, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim, (double)node->attention.scale);
+        tern__text_print(text, " heads=%d head_dim=%d scale=%.9g", node->attention.n_heads, node->attention.head_dim,
+                         (double)node->attention.scale);
         if (node->attention.window != TERN_NO_WINDOW) tern__text_print(text, " window=%d", node->attention.window);
         if (node->attention.n_buckets > 0)
             tern__text_print(text, " buckets=%d max_distance=%d", node->attention.n_buckets, node->attention.max_distance);

@@ -283,7 +283,8 @@ void tern__plan_free(tern_plan *plan);
 bool tern__plan_slot_bytes(const tern_plan *plan, int32_t slot, const tern_rows *rows, size_t *bytes);
 bool tern__plan_bytes(const tern_plan *plan, const tern_rows *rows, size_t *bytes);
 /* strides[n_slots]: slot_strides of a run in which only the nodes marked work, so that it need not have room for the others' results. */
-void tern__plan_needed_strides(const tern_plan *plan, const tern_program *program, const uint8_t *needed, int32_t (*strides)[TERN_N_SPACES]);
+void tern__plan_needed_strides(const tern_plan *plan, const tern_program *program, const uint8_t *needed,
+                               int32_t (*strides)[TERN_N_SPACES]);
 /* needed[n] = 1 for the nodes that the outputs listed (indices) depend on, else 0. needed: n_nodes bytes. */
 void tern__program_mark_needed(const tern_program *program, const int32_t *outputs, size_t n_outputs, uint8_t *needed);
 

@@ -56,7 +56,8 @@ static tern_status read_dtype(tern_dtype *out, const tern_header_reader *reader,
         *out = dtype;
         return TERN_OK;
     }
-    return FAIL_TENSOR(reader, name, "dtype %s is none of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, U32", tern__quote(dtype_name).text);
+    return FAIL_TENSOR(reader, name, "dtype %s is none of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, U32",
+                       tern__quote(dtype_name).text);
 }
 
 /* Fills rank and shape, and *n_bytes with the size they and the dtype ask for. The check for overflow takes a dimension of 0 for 1, so

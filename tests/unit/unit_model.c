@@ -209,7 +209,8 @@ static void test_modules_that_do_not_fit(void **state) {
         {"[{\"path\": \"a..b\", " TYPE("Transformer") "]", "{}", TERN_E_IO, "a..b/config.json"},
         {"[{\"path\": \"\", \"type\": \"custom.Transformer\"}]", "{}", TERN_E_UNSUPPORTED, "\"custom.Transformer\"; known are"},
         {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("LSTM") "]", "{}", TERN_E_UNSUPPORTED,
-         "module 1 is \"sentence_transformers.models.LSTM\"; known are sentence_transformers' Transformer, MLMTransformer, StaticEmbedding, Pooling, Dense"},
+         "module 1 is \"sentence_transformers.models.LSTM\"; known are sentence_transformers' Transformer, MLMTransformer, "
+         "StaticEmbedding, Pooling, Dense"},
         {"[{\"path\": \"\", " TYPE("Transformer") ", {\"path\": \"1_X\", " TYPE("Transformer") "]", "{}", TERN_E_UNSUPPORTED,
          "the first module takes texts"},
         {"[{\"path\": \"1_X\", " TYPE("Pooling") "]", "{}", TERN_E_UNSUPPORTED, "the first module takes texts"},

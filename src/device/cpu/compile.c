@@ -100,7 +100,8 @@ static tern_cpu_phase_kind kind_of(tern_op op) {
 
 static bool joins(const tern_cpu_compiled *c, const tern_cpu_phase *phase, const tern_node *node) {
     if (phase->kind != TERN_CPU_ROWS || kind_of(node->op) != TERN_CPU_ROWS) return false;
-    if (node->op == TERN_OP_UNFOLD || c->program->nodes[phase->first].op == TERN_OP_UNFOLD) return false; /* it reads its neighbours' rows */
+    if (node->op == TERN_OP_UNFOLD || c->program->nodes[phase->first].op == TERN_OP_UNFOLD)
+        return false; /* it reads its neighbours' rows */
     if (phase->space != tern__value(c->program, node->output)->space) return false;
     for (int32_t n = phase->first; n < phase->end; n++)
         if (!rows_stay_apart(c, &c->program->nodes[n], node)) return false;

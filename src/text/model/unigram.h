@@ -14,8 +14,8 @@
 typedef struct tern_unigram {
     const tern_vocabulary *vocabulary; /* the model's; a piece's id is its index */
     tern_piece_trie trie;
-    uint64_t *whole;  /* [n_entries / 64 + 1]: bits of pieces that are the best way through their text; all 0
-                       * where scores are above 0, and where there is no unknown piece, so that a way that is not the best can be an error */
+    uint64_t *whole;  /* [n_entries / 64 + 1]: bits of pieces that are the best way through their text; all 0 where
+                       * scores are above 0, and where there is no unknown piece, so that a way that is not the best can be an error */
     double unk_score; /* of a character that is no piece */
     int32_t unk_id;   /* -1: none, so that such a character is an error */
     bool byte_fallback;
