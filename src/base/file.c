@@ -140,15 +140,20 @@ tern_status tern__file_make_folders(const char *path, tern_error *err) {
     return status;
 }
 
-/* Create "<path>.<process>-<n>.partial", a name that nobody else has. Its mode follows the umask, as that of a plain file does. */
-static tern_status create_temporary(tern_writer *writer, int *descriptor, tern_error *err) {
+/* Create "<path>.<process>-<n>.partial", a name that nobody else has. Its mode is that of the file that it will replace, else follows the
+ * umask. */
+static tern_status create_temporary(tern_writer *writer, const struct stat *replaced, int *descriptor, tern_error *err) {
+    const mode_t mode = replaced ? replaced->st_mode & 0777 : 0666;
     size_t capacity = strlen(writer->path) + 64;
     writer->temporary_path = malloc(capacity);
     if (!writer->temporary_path) return TERN_FAIL_MEMORY(err, capacity);
     for (unsigned n = 0;; n++) {
         snprintf(writer->temporary_path, capacity, "%s.%ld-%u.partial", writer->path, (long)getpid(), n);
-        *descriptor = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (*descriptor >= 0) return TERN_OK;
+        *descriptor = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (*descriptor >= 0) {
+            if (replaced) fchmod(*descriptor, mode); /* what the umask took */
+            return TERN_OK;
+        }
         if (errno == EEXIST && n < UINT_MAX) continue;
         int code = errno;
         free(writer->temporary_path);
@@ -187,7 +192,7 @@ tern_status tern__writer_open(tern_writer *out, const char *path, tern_error *er
         descriptor = open(out->path, O_WRONLY | O_CLOEXEC);
         if (descriptor < 0) status = fail_file(err, path, "written", errno);
     } else {
-        status = create_temporary(out, &descriptor, err);
+        status = create_temporary(out, is_there ? &facts : NULL, &descriptor, err);
     }
     if (status == TERN_OK) status = open_stream(out, descriptor, err);
     if (status != TERN_OK) tern__writer_discard(out);

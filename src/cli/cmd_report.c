@@ -1,13 +1,11 @@
 /* cmd_report.c - tern report: rows of tern bench as a page, as tables, or as a line each.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "bench/bench.h"
 #include "output.h"
+#include "output_file.h"
 
 /* By --format, else by the output's name, else a page. */
 static tern_report_format format_of(const char *format, const char *output) {
@@ -17,24 +15,14 @@ static tern_report_format format_of(const char *format, const char *output) {
     return strcmp(word, "markdown") == 0 || strcmp(word, "md") == 0 ? TERN_REPORT_MARKDOWN : TERN_REPORT_HTML;
 }
 
-/* Complete under its name, or not there: to a file beside it, then renamed. */
-static int write_file(const tern_cli_args *args, tern_report_format format, const char *output) {
-    const size_t bytes = strlen(output) + sizeof ".part";
-    char *part = malloc(bytes);
-    if (part == NULL) return tern__cli_fail("out of memory");
-    snprintf(part, bytes, "%s.part", output);
+static int write_file(const tern_cli_args *args, tern_report_format format, const char *path) {
+    tern_cli_output_file file;
     tern_error err;
-    int code = TERN_CLI_DONE;
-    FILE *file = fopen(part, "w");
-    if (file == NULL) code = tern__cli_fail("%s: cannot be written: %s", output, strerror(errno));
-    else if (tern__bench_report(args->positional, args->n_positional, format, file, &err) != TERN_OK)
+    int code = tern__cli_output_file_open(&file, path);
+    if (code == TERN_CLI_DONE && tern__bench_report(args->positional, args->n_positional, format, file.stream, &err) != TERN_OK)
         code = tern__cli_fail("%s", err.message);
-    bool is_written = file != NULL && !ferror(file);
-    if (file != NULL && fclose(file) != 0) is_written = false;
-    if (code == TERN_CLI_DONE && (!is_written || rename(part, output) != 0))
-        code = tern__cli_fail("%s: cannot be written: %s", output, strerror(errno));
-    if (code != TERN_CLI_DONE && file != NULL) unlink(part);
-    free(part);
+    if (code == TERN_CLI_DONE) code = tern__cli_output_file_commit(&file);
+    tern__cli_output_file_discard(&file);
     return code;
 }
 

@@ -4,20 +4,18 @@
 #define TERN_CLI_NPY_H
 
 #include <stddef.h>
-#include <stdio.h>
 
+#include "output_file.h"
 #include "tern.h"
 
-/* A file that appears under its name only when it is complete. Zero: not open. */
+/* Zero: not open. */
 typedef struct tern_cli_npy {
-    FILE *stream;
-    char *path;
-    char *temporary_path; /* NULL: written in place, since the path is a device */
-    tern_dtype dtype;     /* F32, I8 or U8 */
+    tern_cli_output_file file;
+    tern_dtype dtype; /* F32, I8 or U8 */
     size_t width, n_rows;
 } tern_cli_npy;
 
-/* These say why on standard error when they fail, and return an exit code. One file at a time is open in a process. */
+/* These say why on standard error when they fail, and return an exit code. */
 int tern__cli_npy_open(tern_cli_npy *out, const char *path, tern_dtype dtype, size_t width);
 int tern__cli_npy_append(tern_cli_npy *npy, const void *rows, size_t n_rows);
 /* Write the header with the final count, and give the file its name. */

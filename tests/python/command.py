@@ -5,6 +5,7 @@ SPDX-License-Identifier: Apache-2.0
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,18 @@ def check_fails(what, result, *needed, code=1):
     missing = [n for n in needed if n not in result.err]
     ok = result.code == code and not missing and result.err.startswith("tern") and "Sanitizer" not in result.err
     check(ok, what, f"exit {result.code}, message lacks {missing}: {result.err}")
+
+
+def full_device(scratch):
+    """A device that is always full: one of our own where that can be made, so that a fault under test run by root cannot harm /dev/full."""
+    device = scratch / "full"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.stat("/dev/full").st_rdev)
+        with open(device, "wb"):
+            return device
+    except PermissionError:  # not root, or a file system without devices
+        device.unlink(missing_ok=True)
+        return Path("/dev/full")
 
 
 def lines_of(texts):

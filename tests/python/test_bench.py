@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -19,7 +20,7 @@ import jsonschema
 import numpy as np
 import safetensors.numpy
 
-from command import MODEL, ROOT, TERN, TINY, check, check_fails, done, main, tern
+from command import MODEL, ROOT, TERN, TINY, check, check_fails, done, full_device, main, tern
 
 SMALL = ("--chars", "50,100", "--batch", "1,3", "--iterations", "7", "--warmup", "2")
 STAGES = ("tokenize_ms", "pack_ms", "compute_ms", "result_ms")
@@ -391,6 +392,33 @@ def test_report_side_by_side(scratch):
     check(compare(scratch, rows, rows, "--json").code == 0, "and --compare takes such rows")
 
 
+def test_report_output(scratch):
+    """What stands under the name is replaced only by a whole report, and only where it is a file."""
+    path = write_rows(scratch / "rows.jsonl", [row_of(50, [1.0])])
+    expected = done("report", path, "--format", "csv").out
+    (scratch / "target.csv").touch()
+    (scratch / "target.csv").chmod(0o600)
+    (scratch / "link.csv").symlink_to("target.csv")
+    (scratch / "link.csv.part").write_text("somebody's")
+    done("report", path, "--output", scratch / "link.csv")
+    check((scratch / "link.csv").is_symlink() and (scratch / "target.csv").read_bytes() == expected, "a link is followed")
+    check((scratch / "target.csv").stat().st_mode & 0o777 == 0o600, "the file keeps its mode")
+    (scratch / "broken.jsonl").write_text("{")
+    check_fails("broken rows", tern("report", scratch / "broken.jsonl", "--output", scratch / "target.csv"), "broken.jsonl")
+    check((scratch / "target.csv").read_bytes() == expected, "what was there stays")
+    os.mkfifo(scratch / "pipe.csv")
+    reader = subprocess.Popen(["cat", scratch / "pipe.csv"], stdout=subprocess.PIPE)
+    done("report", path, "--output", scratch / "pipe.csv")
+    check(reader.communicate(timeout=60)[0] == expected, "a pipe is written to")
+    if os.path.exists("/dev/full"):
+        device = full_device(scratch)
+        check_fails("a full device", tern("report", path, "--output", device, "--format", "csv"), "full", "No space left on device")
+        check(device.is_char_device(), "a device stays a device")
+        (scratch / "full").unlink(missing_ok=True)
+    left = {f.name for f in scratch.iterdir()}
+    check(left == {"rows.jsonl", "broken.jsonl", "target.csv", "link.csv", "link.csv.part", "pipe.csv"}, "nothing else is left", left)
+
+
 def test_report_refuses(scratch):
     check_fails("no file", tern("report"), "FILE.jsonl", code=2)
     check_fails("a format that is none", tern("report", "x", "--format", "pdf"), "pdf", code=2)
@@ -416,9 +444,9 @@ def test_models_without_a_name(scratch):
 
 def test_interrupt(scratch):
     path = scratch / "rows.jsonl"
-    process = subprocess.Popen([TERN, "bench", TINY, "--chars", "50", "--batch", "1", "--iterations", "100000", "--output", path],
+    process = subprocess.Popen([TERN, "bench", TINY, "--chars", "200", "--batch", "16", "--iterations", "100000", "--output", path],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1.5)
+    time.sleep(3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     rows = rows_of(path)

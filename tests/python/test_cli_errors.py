@@ -11,7 +11,6 @@ import re
 import resource
 import shutil
 import signal
-import stat
 import struct
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from command import MODEL, TERN, TINY, Result, check, check_fails, done, forward, main, tern
+from command import MODEL, TERN, TINY, Result, check, check_fails, done, forward, full_device, main, tern
 
 
 # ---- Bad folders ------------------------------------------------------------------------------------------------------------------
@@ -250,6 +249,14 @@ def test_bad_texts(scratch):
     check_fails("embed --output: bad text in a later window", result, "line 9001")
     check([p.name for p in scratch.iterdir()] == ["v.npy"] and path.read_bytes() == b"what was here before",
           "embed --output: what was under the name stays, and nothing else", list(scratch.iterdir()))
+    path.chmod(0o600)
+    safetensors.numpy.save_file({"input_ids": np.full((1, 3), 7)}, scratch / "in.safetensors")
+    (scratch / "out.safetensors").touch()
+    (scratch / "out.safetensors").chmod(0o606)
+    tern("embed", TINY, "abc", "--output", path)
+    tern("forward", TINY, "--inputs", scratch / "in.safetensors", "--output", scratch / "out.safetensors")
+    check(path.stat().st_mode & 0o777 == 0o600 and (scratch / "out.safetensors").stat().st_mode & 0o777 == 0o606,
+          "--output: a file that is replaced keeps its mode", [oct(p.stat().st_mode) for p in scratch.iterdir()])
     check_fails("--pair that is no UTF-8", tern("tokenize", MODEL, "good", "--pair", b"\xff"), "UTF-8")
 
     result = tern("embed", MODEL, "--json", stdin=b"a\0b\n\0\n\n" + b"x" * 1_000_000 + b"\n" + b"word " * 200_000)
@@ -269,18 +276,6 @@ def with_file_limit(bytes_allowed):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_allowed, bytes_allowed))
     return limit
-
-
-def full_device(scratch):
-    """A device that is always full: one of our own where that can be made, so that a fault under test run by root cannot harm /dev/full."""
-    device = scratch / "full"
-    try:
-        os.mknod(device, 0o666 | stat.S_IFCHR, os.stat("/dev/full").st_rdev)
-        with open(device, "wb"):
-            return device
-    except PermissionError:  # not root, or a file system without devices
-        device.unlink(missing_ok=True)
-        return Path("/dev/full")
 
 
 def test_full_disk(scratch):
