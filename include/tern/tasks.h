@@ -41,6 +41,16 @@ TERN_API tern_classify_options tern_classify_options_default(void);
 TERN_API tern_status tern_model_classify(tern_model *model, const tern_text *texts, const tern_text *pairs, size_t n_texts,
                                          const tern_classify_options *options, float *scores, int32_t *n_tokens, tern_error *err);
 
+/* tern_model_rerank - how well each document answers the query, by a cross-encoder: a model with a head for sequence classification that
+ * has one label. The query, behind the folder's default prompt if it has one, is the first text of each pair and the document the second.
+ * scores   [n_documents], in the order of the documents
+ * options  NULL for the defaults; of function_to_apply the default here is the folder's "activation_fn", and sigmoid where it names none
+ * errors   TERN_E_UNSUPPORTED  the model is no cross-encoder; its activation_fn is neither Sigmoid nor Identity
+ *          others as tern_model_classify
+ * matches  sentence_transformers.CrossEncoder.predict */
+TERN_API tern_status tern_model_rerank(tern_model *model, tern_text query, const tern_text *documents, size_t n_documents,
+                                       const tern_classify_options *options, float *scores, tern_error *err);
+
 /* tern_model_zero_shot - how well each of some labels fits each text: the model, made for natural language inference, is asked whether the
  * text entails the label's hypothesis.
  * hypotheses  [n_labels], such as "This example is about politics."

@@ -46,27 +46,24 @@ static void print_documents(const rerank_command *command, tern_cli_score *sorte
 static int rerank_window(tern_cli_task *task) {
     rerank_command *command = (rerank_command *)task;
     const size_t n = task->texts.n_texts;
-    tern_text *queries = calloc(n + 1, sizeof *queries);
     float *scores = calloc(n + 1, sizeof *scores);
     tern_cli_score *sorted = calloc(n + 1, sizeof *sorted);
     tern_classify_options options = tern_classify_options_default();
-    options.function_to_apply = command->is_raw ? TERN_APPLY_NONE : TERN_APPLY_SIGMOID;
+    if (command->is_raw) options.function_to_apply = TERN_APPLY_NONE;
     options.progress = tern__cli_task_progress;
     options.user = task;
     options.n_truncated = &task->n_truncated;
     tern_error err;
     int code = TERN_CLI_DONE;
-    for (size_t i = 0; queries != NULL && i < n; i++) queries[i] = command->query;
-    if (queries == NULL || scores == NULL || sorted == NULL) {
+    if (scores == NULL || sorted == NULL) {
         code = tern__cli_fail("out of memory for %zu documents", n);
-    } else if (tern_model_classify(task->model, queries, task->texts.texts, n, &options, scores, NULL, &err) != TERN_OK) {
+    } else if (tern_model_rerank(task->model, command->query, task->texts.texts, n, &options, scores, &err) != TERN_OK) {
         code = tern__cli_task_fail(task, &err);
     } else {
         tern__cli_progress_close(&task->progress);
         print_documents(command, sorted, scores);
         code = tern__cli_flush();
     }
-    free(queries);
     free(scores);
     free(sorted);
     return code;
@@ -81,7 +78,10 @@ static int run_rerank(int argc, char **argv) {
          .integer = &command.top_k,
          .minimum = 1,
          .maximum = INT32_MAX},
-        {.name = "--raw", .help = "scores as the model gives them (default their sigmoid)", .flag = &command.is_raw, .flag_value = 1},
+        {.name = "--raw",
+         .help = "scores as the model gives them (default: what its activation_fn makes of them, else their sigmoid)",
+         .flag = &command.is_raw,
+         .flag_value = 1},
         {.name = "--json", .help = "one JSON document a line: index, score, text", .flag = &command.is_json, .flag_value = 1},
         TERN_CLI_RUN_OPTIONS(command.task.run),
     };

@@ -40,6 +40,7 @@ typedef struct tern_modules {
     size_t n;
     int64_t max_seq_length; /* 0: not said */
     bool is_masked_lm;      /* token_embeddings are the logits of the head for masked words */
+    bool is_cross_encoder;  /* made for scores of pairs: the head for sequence classification */
     bool gives_layers;      /* all hidden states are passed on */
     int64_t query_length, document_length; /* what texts of that task are cut to; 0: to max_seq_length */
     bool expands_queries;   /* pads queries with tokens that count: not done */

@@ -78,21 +78,32 @@ static tern_status read_lengths(tern_modules *modules, const json_t *config, ter
 }
 
 /* Which output of the model is passed on, and as what. */
+static const struct {
+    const char *task, *output, *feature;
+} transformer_tasks[] = {{"feature-extraction", "last_hidden_state", "token_embeddings"},
+                         {"fill-mask", "logits", "token_embeddings"},
+                         {"sequence-classification", "logits", "scores"}};
+enum { FILL_MASK = 1, SEQUENCE_CLASSIFICATION, N_TRANSFORMER_TASKS };
+
 static tern_status read_transformer_task(tern_modules *modules, const json_t *config, bool is_masked_lm, tern_error *err) {
     const char *task = json_string_value(json_object_get(config, "transformer_task"));
-    if (task == NULL) task = is_masked_lm ? "fill-mask" : "feature-extraction";
-    modules->is_masked_lm = strcmp(task, "fill-mask") == 0;
-    if (!modules->is_masked_lm && strcmp(task, "feature-extraction") != 0)
-        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"transformer_task\" is \"%.40s\"; known are feature-extraction and fill-mask", task);
-    const char *expected = modules->is_masked_lm ? "logits" : "last_hidden_state";
+    size_t t = is_masked_lm ? FILL_MASK : 0;
+    if (task != NULL)
+        for (t = 0; t < N_TRANSFORMER_TASKS && strcmp(task, transformer_tasks[t].task) != 0;) t++;
+    if (t == N_TRANSFORMER_TASKS)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED,
+                         "\"transformer_task\" is \"%.40s\"; known are feature-extraction, fill-mask and sequence-classification", task);
+    modules->is_masked_lm = t == FILL_MASK;
+    modules->is_cross_encoder = t == SEQUENCE_CLASSIFICATION;
     const json_t *text = json_object_get(json_object_get(config, "modality_config"), "text");
     const char *output = json_string_value(json_object_get(text, "method_output_name"));
-    if (text != NULL && (output == NULL || strcmp(output, expected) != 0))
+    if (text != NULL && (output == NULL || strcmp(output, transformer_tasks[t].output) != 0))
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"method_output_name\" is \"%.40s\"; known for %s is %s", output != NULL ? output : "",
-                         task, expected);
+                         transformer_tasks[t].task, transformer_tasks[t].output);
     const char *feature = json_string_value(json_object_get(config, "module_output_name"));
-    if (feature != NULL && strcmp(feature, "token_embeddings") != 0)
-        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"module_output_name\" is \"%.40s\"; known is token_embeddings", feature);
+    if (feature != NULL && strcmp(feature, transformer_tasks[t].feature) != 0)
+        return TERN_FAIL(err, TERN_E_UNSUPPORTED, "\"module_output_name\" is \"%.40s\"; known for %s is %s", feature,
+                         transformer_tasks[t].task, transformer_tasks[t].feature);
     return TERN_OK;
 }
 
@@ -165,28 +176,34 @@ static tern_status read_module(tern_modules *modules, const char *folder, const 
     return known_modules[known].has_weights ? tern__checkpoint_open(&module->checkpoint, module->folder, err) : TERN_OK;
 }
 
+/* A module of no settings. */
+static tern_status add_default_module(tern_modules *modules, tern_module_kind kind, const char *folder, tern_error *err) {
+    tern_module *module = &modules->items[modules->n++];
+    *module = (tern_module){.kind = kind, .prefix = strdup(""), .folder = strdup(folder)};
+    return module->prefix != NULL && module->folder != NULL ? TERN_OK : TERN_FAIL_MEMORY(err, strlen(folder) + 1);
+}
+
+/* A cross-encoder's list is its Transformer alone; embeddings, which it was not made for, are the mean, as of a folder without a list. */
 static tern_status read_list(tern_modules *modules, const char *folder, const json_t *list, tern_error *err) {
     const size_t n = json_array_size(list);
     if (n == 0) return TERN_FAIL(err, TERN_E_FORMAT, "%s/modules.json: not a list of modules", folder);
-    modules->items = tern__alloc_zero(n, sizeof *modules->items);
-    if (modules->items == NULL) return TERN_FAIL_MEMORY(err, n * sizeof *modules->items);
-    for (size_t i = 0; i < n; i++) TERN_TRY(read_module(modules, folder, json_array_get(list, i), i, err));
-    return TERN_OK;
+    modules->items = tern__alloc_zero(n + 1, sizeof *modules->items);
+    if (modules->items == NULL) return TERN_FAIL_MEMORY(err, (n + 1) * sizeof *modules->items);
+    for (size_t i = 0; i < n; i++) {
+        TERN_TRY(read_module(modules, folder, json_array_get(list, i), i, err));
+        if (i > 0 && modules->is_cross_encoder)
+            return TERN_FAIL(err, TERN_E_UNSUPPORTED, "%s/modules.json: module %zu stands behind a Transformer for sequence classification",
+                             folder, i);
+    }
+    return modules->is_cross_encoder ? add_default_module(modules, TERN_MODULE_POOLING, folder, err) : TERN_OK;
 }
 
 /* What the library takes for a folder that it did not save. */
 static tern_status make_default_list(tern_modules *modules, const char *folder, tern_error *err) {
     modules->items = tern__alloc_zero(2, sizeof *modules->items);
     if (modules->items == NULL) return TERN_FAIL_MEMORY(err, 2 * sizeof *modules->items);
-    modules->n = 2;
-    modules->items[0].kind = TERN_MODULE_TRANSFORMER;
-    modules->items[1].kind = TERN_MODULE_POOLING;
-    for (size_t i = 0; i < 2; i++) {
-        modules->items[i].prefix = strdup("");
-        modules->items[i].folder = strdup(folder);
-        if (modules->items[i].prefix == NULL || modules->items[i].folder == NULL) return TERN_FAIL_MEMORY(err, strlen(folder) + 1);
-    }
-    return TERN_OK;
+    TERN_TRY(add_default_module(modules, TERN_MODULE_TRANSFORMER, folder, err));
+    return add_default_module(modules, TERN_MODULE_POOLING, folder, err);
 }
 
 tern_status tern__modules_read(tern_modules *out, const char *folder, tern_error *err) {

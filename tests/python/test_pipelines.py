@@ -7,9 +7,12 @@ golden-question-answering.py wrote the files.
 SPDX-License-Identifier: Apache-2.0
 """
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -140,6 +143,60 @@ def check_questions():
     check(result.returncode == 1 and b"line 1 (index 0): has no tab" in result.stderr, f"qa without a tab: {result.stderr[:200]}")
 
 
+def cross_encoder(scratch, config=None, settings=None, transformer=None, modules=("Transformer",)):
+    """A copy of "regression" with more in its config.json, saved as sentence-transformers 6.2 saves a CrossEncoder if there are settings."""
+    folder = Path(tempfile.mkdtemp(dir=scratch)) / "saved"
+    shutil.copytree(GOLDEN / "regression", folder)
+    saved = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**saved, **(config or {})}))
+    if settings is not None:
+        text = {"modality_config": {"text": {"method": "forward", "method_output_name": "logits"}}, "module_output_name": "scores"}
+        (folder / "sentence_bert_config.json").write_text(
+            json.dumps({"transformer_task": "sequence-classification", **text, **(transformer or {})}))
+        (folder / "config_sentence_transformers.json").write_text(
+            json.dumps({"model_type": "CrossEncoder", "prompts": {}, "default_prompt_name": None, **settings}))
+        (folder / "modules.json").write_text(json.dumps(
+            [{"idx": i, "name": str(i), "path": "" if i == 0 else f"{i}_{name}", "type": f"sentence_transformers.base.modules.{name}"}
+             for i, name in enumerate(modules)]))
+    return str(folder)
+
+
+def check_cross_encoders(scratch):
+    """The function of the scores is the one that CrossEncoder takes, from the place where it looks first."""
+    identity, sigmoid, relu = (f"torch.nn.modules.{name}" for name in ("linear.Identity", "activation.Sigmoid", "activation.ReLU"))
+    query, texts = "how tall is the mountain", ["K2 has 8,611 metres.", "", "a recipe"]
+
+    def ranked(folder, *options, of=query):
+        return {f["index"]: f["score"] for f in tern(["rerank", folder, of, *options], texts, False)}
+
+    raw, plain = (ranked(str(GOLDEN / "regression"), *options) for options in (["--raw"], []))
+    check(all(abs(plain[i] - 1 / (1 + math.exp(-raw[i]))) < 1e-6 for i in raw), f"a plain folder: sigmoid: {raw} {plain}")
+    for what, expected, config, settings in (
+            ("config.json's Identity", raw, {"sentence_transformers": {"activation_fn": identity}}, None),
+            ("the name before 4.0", raw, {"sbert_ce_default_activation_function": identity}, None),
+            ("both", plain, {"sentence_transformers": {"activation_fn": sigmoid}, "sbert_ce_default_activation_function": identity}, None),
+            ("a class of somebody's", plain, {"sentence_transformers": {"activation_fn": "somebody.Identity"}}, None),
+            ("a saved CrossEncoder", plain, None, {"activation_fn": sigmoid}),
+            ("a saved CrossEncoder's Identity", raw, None, {"activation_fn": identity}),
+            ("settings go before config.json", raw, {"sentence_transformers": {"activation_fn": sigmoid}}, {"activation_fn": identity}),
+            ("settings that do not say", raw, {"sentence_transformers": {"activation_fn": identity}}, {"activation_fn": None})):
+        folder = cross_encoder(scratch, config, settings)
+        check(ranked(folder) == expected and ranked(folder, "--raw") == raw, f"rerank, {what}: {ranked(folder)}")
+    folder = cross_encoder(scratch, None, {"prompts": {"ask": "Q: "}, "default_prompt_name": "ask"})
+    check(ranked(folder) == ranked(str(GOLDEN / "regression"), of=f"Q: {query}"), "rerank: the default prompt is put before the query")
+    folder = cross_encoder(scratch, None, {"activation_fn": identity})
+    for command in ("embed", "classify"):
+        lines = [tern([command, f], texts, False) for f in (folder, str(GOLDEN / "regression"))]
+        check(lines[0] == lines[1], f"{command} takes a saved CrossEncoder as a plain folder")
+    for what, folder, part in (
+            ("a function that is not known", cross_encoder(scratch, {"sentence_transformers": {"activation_fn": relu}}), "ReLU"),
+            ("a module behind it", cross_encoder(scratch, None, {}, None, ("Transformer", "Normalize")), "module 1 stands behind"),
+            ("another output", cross_encoder(scratch, None, {}, {"module_output_name": "token_embeddings"}), "is scores"),
+            ("another task", cross_encoder(scratch, None, {}, {"transformer_task": "text-generation"}), "sequence-classification")):
+        result = subprocess.run([TERN, "rerank", folder, query, "x"], capture_output=True, timeout=60)
+        check(result.returncode == 1 and part in result.stderr.decode(), f"rerank, {what}: {result.stderr.decode()[:200]}")
+
+
 def check_refusals():
     single, mask, qa = (str(GOLDEN / name) for name in ("single", "mask", "qa"))
     for arguments, part in ([(["classify", mask, "x"], "has no labels"), (["ner", single, "x"], "no head for token classification"),
@@ -165,6 +222,8 @@ def main():
     check_truncation()
     check_questions()
     check_refusals()
+    with tempfile.TemporaryDirectory() as scratch:
+        check_cross_encoders(scratch)
     print(f"{counts['passed']} passed, {counts['failed']} failed")
     return counts["failed"] > 0
 
