@@ -125,9 +125,15 @@ static void judge_all(comparison *c) {
 
 static double median_of(const json_t *row) { return tern__row_number(row, "median_ms", 0); }
 
+/* The end of a long name, which tells a model from others of its folder. */
+static const char *end_of(const char *name, size_t columns) {
+    const size_t n = strlen(name);
+    return n > columns ? name + n - columns : name;
+}
+
 static void print_pair(FILE *out, const pair *p) {
     const bool is_op = strcmp(tern__row_string(p->a, "kind"), "op") == 0;
-    fprintf(out, "%-24.24s %-8s %5.0f %5.0f  ", tern__row_string(p->a, is_op ? "op" : "model"), tern__row_string(p->a, "device"),
+    fprintf(out, "%-24s %-8s %5.0f %5.0f  ", end_of(tern__row_string(p->a, is_op ? "op" : "model"), 24), tern__row_string(p->a, "device"),
             tern__row_number(p->a, is_op ? "tokens" : "chars", 0), tern__row_number(p->a, "batch", 0));
     if (p->n_a > 0 && p->n_b > 0)
         fprintf(out, "%9.2f %9.2f  %5.3f [%5.3f %5.3f] %8.1e %3zu %3zu  ", median_of(p->a), median_of(p->b), p->shift.ratio, p->shift.low,
@@ -178,6 +184,15 @@ tern_status tern__bench_compare(const char *path_a, const char *path_b, double p
     if (status == TERN_OK && !(make_pairs(&c, rows_a, rows_b) && adjust(&c))) {
         *err = (tern_error){.code = TERN_E_MEMORY, .message = "out of memory"};
         status = TERN_E_MEMORY;
+    }
+    if (status == TERN_OK && c.n_pairs == 0) {
+        *err = (tern_error){.code = TERN_E_ARGUMENT};
+        snprintf(
+            err->message, sizeof err->message,
+            "%.1000s and %.1000s have no row in common: rows are of one configuration where kind, engine, model, device, dtype, threads, "
+            "chars and batch (of ops the op and its sizes) are the same",
+            path_a, path_b);
+        status = TERN_E_ARGUMENT;
     }
     if (status == TERN_OK) {
         judge_all(&c);

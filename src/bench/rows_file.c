@@ -26,8 +26,12 @@ static tern_status add_row(json_t *rows, const char *path, size_t number, const 
     json_t *row = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &why);
     if (row == NULL) return fail(err, TERN_E_FORMAT, "%s: line %zu: %s", path, number, why.text);
     const char *schema = tern__row_string(row, "schema");
-    const bool is_row = strcmp(schema, TERN_ROW_SCHEMA) == 0;
+    bool is_row = strcmp(schema, TERN_ROW_SCHEMA) == 0;
     if (!is_row) fail(err, TERN_E_FORMAT, "%s: line %zu: its schema is \"%.40s\", not \"%s\"", path, number, schema, TERN_ROW_SCHEMA);
+    if (is_row && tern__row_string(row, "kind")[0] == '\0') {
+        is_row = false;
+        fail(err, TERN_E_FORMAT, "%s: line %zu: it has no \"kind\"", path, number);
+    }
     if (is_row && json_array_append(rows, row) != 0) fail(err, TERN_E_MEMORY, "%s: out of memory", path);
     json_decref(row);
     return is_row ? TERN_OK : err->code;

@@ -302,6 +302,8 @@ def test_compare(scratch):
     failing = {**row_of(50, ms), "status": "out_of_memory"}
     result = compare(scratch, [row_of(50, ms)], [failing])
     check(result.code == 1 and "1 fail now" in result.out.decode(), "a row that fails now")
+    long = {**row_of(50, ms), "model": "/somewhere/in/a/deep/folder/all-MiniLM-L6-v2"}
+    check("folder/all-MiniLM-L6-v2 " in compare(scratch, [long], [long]).out.decode(), "of a long name the end is shown")
     result = compare(scratch, [failing], [row_of(50, ms), row_of(99, ms)])
     check(result.code == 0 and "0 only in A, 1 only in B" in result.out.decode(), "rows of one file alone", result.out.decode())
 
@@ -320,11 +322,14 @@ def test_compare_refuses(scratch):
     check_fails("no file", tern("bench", "--compare", good, scratch / "none.jsonl"), "none.jsonl")
     check_fails("a folder", tern("bench", "--compare", good, scratch), "cannot be read")
     for text, message in (("", "no row"), ('{"schema": ', "line 1"), ("[]\n", "schema"), ('{"schema": "tern-bench-9"}\n', "tern-bench-9"),
-                          (good.read_text() + "{}", "line 2")):
+                          (good.read_text() + "{}", "line 2"), ('{"schema": "tern-bench-1"}\n', 'line 1: it has no "kind"')):
         bad.write_text(text)
         check_fails(f"a file of {text[-30:]!r}", tern("bench", "--compare", good, bad), "bad.jsonl", message)
+    for what, key, value in (("threads", "threads", 99), ("dtype", "dtype", "float16"), ("kind", "kind", "?")):
+        check_fails(f"no row in common but for {what}", compare(scratch, [row_of(50, [1.0])], [{**row_of(50, [1.0]), key: value}]),
+                    "a.jsonl", "b.jsonl", "no row in common", what)
     odd = {**row_of(50, [1.0]), "iterations_ms": ["x", None, -1, 0], "probe_ms": 7, "median_ms": "fast"}
-    result = compare(scratch, [odd, {"schema": "tern-bench-1", "kind": "embed"}, {"schema": "tern-bench-1"}], [odd])
+    result = compare(scratch, [odd, {"schema": "tern-bench-1", "kind": "embed"}, {"schema": "tern-bench-1", "kind": "?"}], [odd])
     check(result.code == 0 and "1 only in A" in result.out.decode(), "values of other types are as if not there", result.out.decode() + result.err)
 
 
