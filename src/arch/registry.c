@@ -29,7 +29,7 @@ tern_status tern__arch_find(const tern_arch **out, const tern_arch_class **arch_
             const size_t used = strlen(known);
             snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", class->model_type);
         }
-    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "config.json: model_type \"%.60s\" is not known to this version; known are: %s", model_type,
+    return TERN_FAIL(err, TERN_E_UNSUPPORTED, "model_type \"%.60s\" is not known to this version; known are: %s", model_type,
                      known);
 }
 

@@ -31,14 +31,21 @@ static void print_header(tern_bench_sink *sink, const json_t *row) {
             "p99", "texts/s", "GFLOP/s", "MB peak", "error");
 }
 
+/* Why a row has no times. */
+static void print_failure(tern_bench_sink *sink, const json_t *row) {
+    const char *message = tern__row_string(row, "message");
+    fprintf(sink->table, "%s%s%s\n", tern__row_string(row, "status"), message[0] != '\0' ? ": " : "", message);
+}
+
 static void print_embed(tern_bench_sink *sink, const json_t *row) {
     print_header(sink, row);
-    const char *status = tern__row_string(row, "status"), *message = tern__row_string(row, "message");
     fprintf(sink->table, "%5.0f %5.0f ", of(row, "chars"), of(row, "batch"));
     if (json_object_get(row, "median_ms") == NULL) {
-        fprintf(sink->table, "        %s: %s\n", status, message);
+        fputs("        ", sink->table);
+        print_failure(sink, row);
         return;
     }
+    const char *status = tern__row_string(row, "status");
     const char *spoiled = json_is_true(json_object_get(row, "is_spoiled")) ? "spoiled" : "";
     fprintf(sink->table, "%6.0f  %9.2f %9.2f %9.2f %9.2f %9.2f  %9.1f %9.1f %8.0f ", of(row, "tokens"), of(row, "first_ms"),
             of(row, "median_ms"), of(row, "p10_ms"), of(row, "p90_ms"), of(row, "p99_ms"), of(row, "texts_per_s"),
@@ -64,7 +71,8 @@ static void print_peaks(tern_bench_sink *sink, const json_t *row) {
     begin_block(sink, block);
     const json_t *peaks = json_object_get(row, "peaks"), *bandwidths = json_object_get(peaks, "bandwidth");
     if (peaks == NULL) {
-        fprintf(sink->table, "%s: %s: %s\n", block, tern__row_string(row, "status"), tern__row_string(row, "message"));
+        fprintf(sink->table, "%s: ", block);
+        print_failure(sink, row);
         return;
     }
     fprintf(sink->table, "%s: at most %.0f GFLOP/s; an op that does nothing takes %.1f us; GB/s by working set:", block,
@@ -81,7 +89,7 @@ static void print_op(tern_bench_sink *sink, const json_t *row) {
     fprintf(sink->table, "%-28s %-6s %5.0f %5.0f %6.0f %5.0f  ", tern__row_string(row, "op"), tern__row_string(row, "shape"), of(row, "in"),
             of(row, "out"), of(row, "tokens"), of(row, "batch"));
     if (json_object_get(row, "median_ms") == NULL) {
-        fprintf(sink->table, "%s: %s\n", tern__row_string(row, "status"), tern__row_string(row, "message"));
+        print_failure(sink, row);
         return;
     }
     fprintf(sink->table, "%10.2f %10.2f %10.2f  %8.1f %7.1f %5.0f%%  %s\n", 1e3 * of(row, "median_ms"), 1e3 * of(row, "p10_ms"),

@@ -99,10 +99,17 @@ static int store_integer(const tern_cli_command *command, const tern_cli_option 
     return TERN_CLI_GO_ON;
 }
 
+static int fail_choice(const tern_cli_command *command, const tern_cli_option *option, const char *value) {
+    char words[256] = "";
+    for (size_t i = 0, used = 0; option->choices[i] != NULL && used < sizeof words; i++)
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%s", i > 0 ? ", " : "", option->choices[i]);
+    return tern__cli_usage_error(command, "%s: '%s' is none of %s", option->name, value, words);
+}
+
 static int store_string(const tern_cli_command *command, const tern_cli_option *option, const char *value) {
     bool is_choice = option->choices == NULL;
     for (size_t i = 0; !is_choice && option->choices[i] != NULL; i++) is_choice = strcmp(option->choices[i], value) == 0;
-    if (!is_choice) return tern__cli_usage_error(command, "%s: '%s' is none of %s", option->name, value, option->value);
+    if (!is_choice) return fail_choice(command, option, value);
     *option->string = value;
     return TERN_CLI_GO_ON;
 }

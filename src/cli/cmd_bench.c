@@ -189,6 +189,9 @@ static int run_bench(int argc, char **argv) {
     int code = tern__cli_parse(&args, &tern__cli_bench, options, sizeof options / sizeof *options, argc, argv);
     if (code != TERN_CLI_GO_ON) return code;
     if (command.is_comparison) return compare_files(&command, &args);
+    const bool is_ops = args.n_positional > 0 && strcmp(args.positional[0], "ops") == 0;
+    if (is_ops && args.n_positional > 1)
+        return tern__cli_usage_error(&tern__cli_bench, "ops takes no MODEL; a folder of that name is ./ops");
     char *cache = tern__cli_cache_folder();
     tern_bench_grid grid = {.models = command.models,
                             .devices = command.device_list,
@@ -203,7 +206,6 @@ static int run_bench(int argc, char **argv) {
                             .is_interrupted = &is_interrupted,
                             .progress = show_progress,
                             .user = &command};
-    const bool is_ops = args.n_positional == 1 && strcmp(args.positional[0], "ops") == 0;
     code = read_lists(&command, &grid);
     if (code == TERN_CLI_GO_ON && !is_ops) code = find_models(&command, args.positional, args.n_positional);
     grid.n_models = command.n_models;

@@ -111,7 +111,7 @@ static int run_classify(int argc, char **argv) {
          .maximum = INT32_MAX},
         {.name = "--function-to-apply",
          .value = "none|sigmoid|softmax",
-         .help = "what makes scores of logits (default by the config: sigmoid for one label or several at once, else softmax)",
+         .help = "what makes scores of logits (default by the config, as Hugging Face's pipeline)",
          .string = &command.function,
          .choices = functions},
         {.name = "--pairs", .help = "a TEXT is a pair: two texts with a tab between them", .flag = &command.has_pairs, .flag_value = 1},

@@ -72,6 +72,7 @@ static int fill_window(tern_cli_task *task) {
 
 static int read_targets(fill_command *command) {
     if (command->targets == NULL) return TERN_CLI_DONE;
+    if (command->targets[strspn(command->targets, ",")] == '\0') return tern__cli_usage_error(&tern__cli_fill, "--targets names no token");
     size_t n = 1;
     for (const char *at = command->targets; *at != '\0'; at++) n += *at == ',';
     command->target_texts = strdup(command->targets);

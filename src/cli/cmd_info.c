@@ -96,6 +96,13 @@ static void json_model(const info_command *command) {
     json_key_string("pooling", info.pooling);
     printf(",\"normalize\":%s,\"is_sentence_transformer\":%s,", info.normalize ? "true" : "false",
            info.is_sentence_transformer ? "true" : "false");
+    fputs("\"labels\":[", stdout);
+    for (int64_t i = 0; i < info.n_labels; i++) {
+        const char *label = tern_model_label(command->model, i);
+        if (i > 0) putchar(',');
+        tern__cli_json_string(label, strlen(label));
+    }
+    fputs("],", stdout);
     json_prompts(command->model);
     json_key_string("default_prompt_name", info.default_prompt_name);
     putchar(',');
@@ -204,6 +211,7 @@ static void print_model(const info_command *command) {
     print_text("pooling", info.pooling);
     print_text("normalize", info.normalize ? "yes" : "no");
     print_text("sentence-transformers", info.is_sentence_transformer ? "yes" : "no");
+    for (int64_t i = 0; i < info.n_labels; i++) print_text(i == 0 ? "labels" : "", tern_model_label(command->model, i));
     print_prompts(command->model, info.default_prompt_name);
     if (info.similarity_fn_name != NULL) print_text("similarity", info.similarity_fn_name);
     print_text("device", info.device);
@@ -320,8 +328,10 @@ static int run_info(int argc, char **argv) {
     if (code != TERN_CLI_GO_ON) return code;
     if (args.n_positional > 1) return tern__cli_usage_error(&tern__cli_info, "one MODEL at most, not %zu", args.n_positional);
     command.name = args.n_positional == 1 ? args.positional[0] : NULL;
-    if (command.name == NULL && (command.with_weights || command.batch != 0 || command.tokens != 0))
-        return tern__cli_usage_error(&tern__cli_info, "--weights, --batch and --tokens need a MODEL");
+    const tern_cli_run *run = &command.run;
+    if (command.name == NULL && (command.with_weights || command.batch != 0 || command.tokens != 0 || run->device != NULL ||
+                                 run->dtype != NULL || run->isa != NULL || run->threads != 0))
+        return tern__cli_usage_error(&tern__cli_info, "options other than --json need a MODEL");
     return show_info(&command);
 }
 

@@ -69,7 +69,7 @@ static int run_ner(int argc, char **argv) {
     const tern_cli_option options[] = {
         {.name = "--aggregation-strategy",
          .value = "none|simple|first|average|max",
-         .help = "how tokens become entities (default simple): none tells tokens; first, average, max keep words whole",
+         .help = "how tokens become entities (default simple); none: tokens as they are",
          .string = &command.aggregation,
          .choices = strategies},
         {.name = "--json", .help = "one JSON document a line: index, entities", .flag = &command.is_json, .flag_value = 1},

@@ -140,7 +140,7 @@ const tern_cli_command tern__cli_qa = {
         "What Hugging Face's question-answering pipeline extracts, for models with a head for question answering. Without CONTEXT, each\n"
         "line of standard input is a context; without QUESTION, each line is a question and its context with a tab between. A context\n"
         "that is too long for one run is asked in parts. What is printed: the number of the context from 0, the score, where the answer\n"
-        "starts and ends in characters of the context, the answer.",
+        "starts and ends in characters of the context, the answer. Scores of answers that read the same are summed, even above 1.",
     .examples = "  tern qa qa-model 'Where does Sarah live?' 'My name is Sarah and I live in London.'\n"
                 "  tern qa qa-model 'What was agreed?' --top-k 3 --json <minutes.txt\n",
     .run = run_qa,

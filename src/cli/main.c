@@ -27,11 +27,12 @@ static void print_main_help(FILE *stream) {
 }
 
 static int unknown_command(const char *word) {
+    if (word[0] == '-') return tern__cli_usage_error(NULL, "unknown option '%s'; there are --help and --version", word);
     const char *names[N_COMMANDS];
     for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
     const char *closest = tern__cli_closest(word, names, N_COMMANDS);
     if (closest != NULL) return tern__cli_usage_error(NULL, "unknown command '%s'; did you mean '%s'?", word, closest);
-    return tern__cli_usage_error(NULL, "unknown %s '%s'", word[0] == '-' ? "option" : "command", word);
+    return tern__cli_usage_error(NULL, "unknown command '%s'", word);
 }
 
 static int run_command(int argc, char **argv) {

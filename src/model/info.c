@@ -54,6 +54,9 @@ tern_status tern_model_plan_memory(const tern_model *model, int64_t batch, int64
     if (batch < 1 || tokens < 1 || !tern__size_multiply((size_t)batch, (size_t)tokens, &n_tokens) || n_tokens > INT32_MAX)
         return TERN_FAIL(err, TERN_E_ARGUMENT, "a batch of %lld sequences of %lld tokens is not in 1 ... %d tokens", (long long)batch,
                          (long long)tokens, INT32_MAX);
+    if (tokens > model->folder.facts.max_tokens)
+        return TERN_FAIL(err, TERN_E_ARGUMENT, "tokens is %lld; the model takes %lld", (long long)tokens,
+                         (long long)model->folder.facts.max_tokens);
     int64_t *row_start = tern__alloc((size_t)batch + 1, sizeof *row_start);
     if (row_start == NULL) return TERN_FAIL_MEMORY(err, ((size_t)batch + 1) * sizeof *row_start);
     for (int64_t s = 0; s <= batch; s++) row_start[s] = s * tokens;

@@ -16,7 +16,8 @@ tern_status tern__config_find_arch(const tern_arch **arch, const tern_arch_class
                                    tern_error *err) {
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     if (model_type == NULL) return TERN_FAIL(err, TERN_E_CONFIG, "%s: the key \"model_type\" is missing", path);
-    return tern__arch_find(arch, arch_class, model_type, err);
+    const tern_status status = tern__arch_find(arch, arch_class, model_type, err);
+    return status == TERN_OK ? status : tern__fail_prefix(err, status, path);
 }
 
 tern_status tern__config_load(json_t **config, const tern_arch **arch, const tern_arch_class **arch_class, const char *path,
@@ -115,7 +116,9 @@ static tern_status load_config(tern_folder *out, const char *path, tern_error *e
 }
 
 static tern_status open_parts(tern_folder *out, const char *folder, tern_error *err) {
-    if (!tern__folder_exists(folder)) return TERN_FAIL(err, TERN_E_IO, "%s: there is no such folder", folder);
+    if (folder == NULL) return TERN_FAIL(err, TERN_E_ARGUMENT, "folder is NULL");
+    if (!tern__folder_exists(folder))
+        return TERN_FAIL(err, TERN_E_IO, tern__file_exists(folder) ? "%s: is no folder" : "%s: there is no such folder", folder);
     TERN_TRY(tern__modules_read(&out->modules, folder, err));
     TERN_TRY(tern__prompts_read(&out->prompts, folder, err));
     const char *path = out->modules.items[0].folder;

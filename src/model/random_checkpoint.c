@@ -111,7 +111,9 @@ static tern_status write_config(const char *folder, const json_t *config, tern_e
 
 /* The folder, made when it is not there; one that holds a checkpoint is left alone. */
 static tern_status prepare_folder(const char *folder, tern_error *err) {
-    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+    static const char *const files[] = {"config.json",       "model.safetensors", "model.safetensors.index.json",
+                                        "pytorch_model.bin", "tokenizer.json",    "pytorch_model.bin.index.json",
+                                        "vocab.txt",         "modules.json",      "tokenizer_config.json"};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be made: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = tern__path_join(folder, files[i]);

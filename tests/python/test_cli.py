@@ -19,7 +19,6 @@ from tokenizers import Tokenizer
 
 from command import MODEL, NO_POOLER, ROOT, TERN, TINY, as_float32, check, check_fails, done, forward, lines_of, main, tern
 
-COMMANDS = ("info", "tokenize", "embed", "similarity", "forward", "init")
 TEXTS = ["A man is eating food.", "Someone is having a meal!", "Crème brûlée à Zürich", "東京は日本の首都です。", "Привет, мир", "नमस्ते दुनिया",
          "a" * 150, "unaffable 🙂 don't\tstop", "", "hello"]
 
@@ -41,7 +40,7 @@ def manual_sections():
     described = {}
     for name, lines in sections.items():
         heads = [after for before, after in itertools.pairwise(lines) if before == ".TP"]
-        described[name] = {o for head in heads for o in re.findall(r"--[a-z-]+", head)}
+        described[name] = {o for head in [name, *heads] for o in re.findall(r"--[a-z-]+", head)}
     return described
 
 
@@ -55,16 +54,25 @@ def test_help():
     shared = manual["Options of every command that runs a model"]
     general = manual["OPTIONS"]
     check(options_of(top) == general, "--help and the manual page have the same general options", f"{options_of(top)} {general}")
-    for command in COMMANDS:
+    commands = re.findall(r"^  ([a-z-]+)  ", top.split("commands:")[1].split("options:")[0], re.MULTILINE)
+    check(len(commands) == 15, "--help lists the commands", commands)
+    for command in commands:
         page = done(command, "--help").out.decode()
-        check(re.search(rf"^  {command} ", top, re.MULTILINE) is not None, f"--help lists {command}")
         check(page.startswith(f"usage: tern {command} ") and "\nexamples:\n  tern " in page, f"{command} --help: usage and examples")
         own = set().union(*(o for name, o in manual.items() if name.startswith(f"tern {command}")))
-        runs_model = command not in ("tokenize", "init")
+        runs_model = command not in ("tokenize", "pull", "init", "bench", "report")
         expected = own | (shared if runs_model else set()) | {"--help"}
         check(options_of(page) == expected, f"{command} --help and the manual page have the same options", options_of(page) ^ expected)
         too_long = [line for line in page.splitlines() if len(line) > 140]
         check(not too_long, f"{command} --help: no line over 140 columns", too_long)
+
+
+def test_info_keys():
+    """The manual page names every key of `info --json`."""
+    text = (ROOT / "docs" / "tern.1").read_text().split(".SS tern info")[1].split(".SS ")[0]
+    info = done("info", MODEL, "--json", "--weights").json()[0]
+    missing = {key for key in [*info, *info["memory"]] if not re.search(rf"\b{key}\b", text)}
+    check(not missing, "the manual page has the keys of info --json", missing)
 
 
 def test_usage():
@@ -77,7 +85,7 @@ def test_usage():
         ("a text that begins with a hyphen", ["embed", MODEL, "-5 degrees"], "goes after '--'"),
         ("a missing value", ["embed", MODEL, "a", "--output"], "--output needs a value"),
         ("a flag with a value", ["embed", MODEL, "a", "--json=1"], "--json takes no value"),
-        ("an unknown pooling", ["embed", MODEL, "a", "--pooling", "sum"], "mean|cls|max"),
+        ("an unknown pooling", ["embed", MODEL, "a", "--pooling", "sum"], "mean, cls, max"),
         ("threads 0", ["embed", MODEL, "a", "--threads", "0"], "1 ... 1024"),
         ("threads that are no number", ["embed", MODEL, "a", "--threads", "two"], "'two'"),
         ("threads with more behind the number", ["embed", MODEL, "a", "--threads", "2x"], "'2x'"),
@@ -92,7 +100,10 @@ def test_usage():
         ("--truncation of another name", ["tokenize", MODEL, "a", "--max-length", "9", "--truncation", "longest"], "'longest'"),
         ("--truncate 0", ["tokenize", MODEL, "a", "--truncate", "0"], "--truncate"),
         ("info with two models", ["info", MODEL, MODEL], "one MODEL at most"), ("--weights without MODEL", ["info", "--weights"], "MODEL"),
-        ("--batch without MODEL", ["info", "--batch", "2"], "MODEL"),
+        ("--batch without MODEL", ["info", "--batch", "2"], "MODEL"), ("--device without MODEL", ["info", "--device", "cpu"], "MODEL"),
+        ("--truncation-side of another name", ["tokenize", MODEL, "a", "--truncation-side", "up"], "'up' is none of right, left"),
+        ("an option before the command", ["-h"], "'-h'; there are --help"), ("ops with a model", ["bench", "ops", MODEL], "ops takes no MODEL"),
+        ("--targets of nothing", ["fill", MODEL, "a", "--targets", ","], "--targets"),
         ("forward without --inputs", ["forward", MODEL, "--output", "x"], "--inputs"),
         ("forward without --output", ["forward", MODEL, "--inputs", "x"], "--output"), ("forward without MODEL", ["forward"], "MODEL"),
         ("init without --output", ["init", MODEL / "config.json"], "--output"),
@@ -472,6 +483,12 @@ def test_init(scratch):
     check(np.isfinite(vectors).all() and (vectors[0] != vectors[1]).any(), "init: the folder embeds")
     check_fails("init into a folder that holds a checkpoint", tern("init", config, "--output", scratch / "a"), "already holds")
     check(folder_bytes(scratch / "a") == a, "init leaves that folder alone")
+    for name in ("pytorch_model.bin", "model.safetensors.index.json", "vocab.txt"):
+        (scratch / "other").mkdir(exist_ok=True)
+        (scratch / "other" / name).write_text("")
+        check_fails(f"init beside {name}", tern("init", config, "--output", scratch / "other"), f"already holds {name}")
+        (scratch / "other" / name).unlink()
+        check(not any((scratch / "other").iterdir()), f"init beside {name}: nothing is written")
     check_fails("init from a config that is not there", tern("init", scratch / "none.json", "--output", scratch / "f"), "none.json")
     check(not (scratch / "f").exists(), "init: no folder when the config is bad")
     small = scratch / "small.json"

@@ -199,7 +199,7 @@ def as_nobody():
 def test_bad_folder(scratch):
     bad = BadFolders(scratch)
     check_fails("no such folder", tern("embed", scratch / "nowhere", "abc"), "nowhere")
-    check_fails("a file as the folder", tern("embed", TINY / "config.json", "abc"), "config.json")
+    check_fails("a file as the folder", tern("embed", TINY / "config.json", "abc"), "config.json: is no folder")
     check_fails("no such folder for the tokenizer", tern("tokenize", scratch / "nowhere", "abc"), "nowhere")
     folder = bad.copy()
     (folder / "model.safetensors").unlink()

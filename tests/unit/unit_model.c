@@ -113,6 +113,7 @@ static void test_options_are_checked(void **state) {
     expect_load_failure(checkpoint, &options, TERN_E_DEVICE, "mmx");
     options = (tern_model_options){0};
     expect_load_failure(checkpoint, &options, TERN_E_ARGUMENT, "tern_model_options_default");
+    expect_load_failure(NULL, NULL, TERN_E_ARGUMENT, "folder is NULL");
     expect_load_failure("/nonexistent/folder", NULL, TERN_E_IO, "/nonexistent/folder");
 }
 
@@ -586,6 +587,9 @@ static void test_memory_plan_grows_with_the_batch(void **state) {
     assert_true(large.workspace_bytes > small.workspace_bytes);
     assert_int_equal(tern_model_plan_memory(model, 0, 10, &small, NULL), TERN_E_ARGUMENT);
     assert_int_equal(tern_model_plan_memory(model, INT64_MAX, 10, &small, NULL), TERN_E_ARGUMENT);
+    assert_int_equal(tern_model_plan_memory(model, 1, tern_model_get_info(model).max_position_embeddings, &small, NULL), TERN_OK);
+    assert_int_equal(tern_model_plan_memory(model, 1, tern_model_get_info(model).max_position_embeddings + 1, &small, NULL),
+                     TERN_E_ARGUMENT);
     char *text;
     assert_int_equal(tern_model_dump(model, &text, NULL), TERN_OK);
     assert_non_null(strstr(text, "last_hidden_state = "));
