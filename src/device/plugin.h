@@ -13,16 +13,18 @@
 
 /* What both sides must agree about; compared number by number. */
 typedef struct tern_device_contract {
-    uint32_t version[3];                                          /* Tern's */
-    uint32_t n_ops, n_inputs;                                     /* of ops.def and tern_input */
-    uint32_t info, record, program, node, weight, batch, options; /* sizes of the structs that cross */
+    uint32_t version[3];      /* Tern's */
+    uint32_t n_ops, n_inputs; /* of ops.def and tern_input */
+    /* Sizes of the structs that cross. */
+    uint32_t info, record, program, node, value, weight, batch, output, options, properties, device_info, error;
 } tern_device_contract;
 
 #define TERN_DEVICE_CONTRACT                                                                                                               \
     {                                                                                                                                      \
         {TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_PATCH}, TERN_N_OPS, TERN_N_INPUTS, sizeof(tern_device_plugin_info),          \
-            sizeof(tern_device_record), sizeof(tern_program), sizeof(tern_node), sizeof(tern_weight), sizeof(tern_batch),                  \
-            sizeof(tern_device_options)                                                                                                    \
+            sizeof(tern_device_record), sizeof(tern_program), sizeof(tern_node), sizeof(tern_value_info), sizeof(tern_weight),             \
+            sizeof(tern_batch), sizeof(tern_run_output), sizeof(tern_device_options), sizeof(tern_device_properties),                      \
+            sizeof(tern_device_info), sizeof(tern_error)                                                                                   \
     }
 
 typedef struct tern_device_plugin_info {

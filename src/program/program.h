@@ -57,6 +57,18 @@ typedef struct tern_value { int32_t index; } tern_value;
 #define TERN_NO_WEIGHT (-1)
 #define TERN_NO_WINDOW INT32_MAX
 
+/* What ops have beside inputs and weights; not inside the union below, where C++ has no structs without a name. */
+struct tern_slice_settings { int32_t start; }; /* first column */
+struct tern_rope_settings { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; };
+struct tern_attention_settings {
+    int32_t n_heads, head_dim;
+    float scale;
+    int32_t window;                  /* keys further away than so many columns do not count; TERN_NO_WINDOW: all do */
+    int32_t n_buckets, max_distance; /* of the relative bias, weight [n_buckets, n_heads]; 0: none. DISENTANGLED_ATTENTION: of
+                                      * tern__log_bucket */
+    float eps;                       /* DISENTANGLED_ATTENTION: of its norm */
+};
+
 typedef struct tern_node {
     tern_op op;
     int32_t n_inputs;
@@ -72,16 +84,9 @@ typedef struct tern_node {
         tern_pool pool;                                      /* POOL */
         int32_t element;                                     /* SCALE: of the weight */
         int32_t kernel_size;                                 /* UNFOLD: odd; input 1 is TERN_INPUT_COLUMNS */
-        struct { int32_t start; } slice;                     /* SLICE: first column */
-        struct { int32_t n_heads; int32_t head_dim; int32_t max_positions; float theta; } rope;
-        struct {
-            int32_t n_heads, head_dim;
-            float scale;
-            int32_t window;                  /* keys further away than so many columns do not count; TERN_NO_WINDOW: all do */
-            int32_t n_buckets, max_distance; /* of the relative bias, weight [n_buckets, n_heads]; 0: none. DISENTANGLED_ATTENTION: of
-                                              * tern__log_bucket */
-            float eps;                       /* DISENTANGLED_ATTENTION: of its norm */
-        } attention;                         /* with a window, a bias, or disentangled, input 3 is TERN_INPUT_COLUMNS */
+        struct tern_slice_settings slice;                    /* SLICE */
+        struct tern_rope_settings rope;                      /* ROPE */
+        struct tern_attention_settings attention;            /* with a window, a bias, or disentangled, input 3 is TERN_INPUT_COLUMNS */
     };
 } tern_node;
 

@@ -211,6 +211,15 @@ static void test_alone_and_together(void **state) {
     }
 }
 
+/* What tells a process's memory and threads, and a limit of its memory that counts, are Linux's. */
+static bool is_linux(void) {
+#ifdef __linux__
+    return true;
+#else
+    return false;
+#endif
+}
+
 static size_t resident_bytes(void) {
     unsigned long pages = 0, resident = 0;
     FILE *stream = fopen("/proc/self/statm", "r");
@@ -233,6 +242,7 @@ static size_t gpu_bytes(void) {
 /* On a GPU MLX keeps some hundred CUDA graphs and, of arrays that were freed, up to 1 GiB, of which these runs fill little. */
 static void test_memory_is_flat(void **state) {
     (void)state;
+    if (!is_linux()) skip();
     model m = load();
     uint32_t random = 3;
     size_t before = 0, gpu_before = 0;
@@ -293,6 +303,7 @@ static int count_threads(void) {
 /* A model loaded here, run once by each of many threads, one after the other: what MLX keeps for a thread goes with it. */
 static void test_threads_that_end(void **state) {
     (void)state;
+    if (!is_linux()) skip();
     model m = load();
     worker first = {.m = &m, .n_runs = 1};
     work(&first);
@@ -367,6 +378,7 @@ static void test_pools_and_empty_texts(void **state) {
 /* Of host memory a limit of the process leaves too little; of a GPU's there is none, so that the batch has to be larger than any has. */
 static void test_out_of_memory(void **state) {
     (void)state;
+    if (!is_linux()) skip();
     model m = load();
     const int32_t sequence = 0, long_length = is_gpu() ? MAX_TOKENS : 8000, short_length = 20;
     float out[WIDTH], expected[WIDTH];

@@ -15,6 +15,7 @@
 #include <new>
 
 #include <mlx/primitives.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace tern_mlx {
@@ -26,9 +27,12 @@ const char compiled_version[] = TEXT(MLX_VERSION_MAJOR) "." TEXT(MLX_VERSION_MIN
 
 /* ---- Errors ---- */
 
+/* MLX tells what failed in words alone, also what one of its own threads threw; of memory in these, the last two Metal's. */
 tern_status fail_as(const char *what, tern_error *err) {
-    const bool is_memory = std::strstr(what, "allocate") != nullptr || std::strstr(what, "out of memory") != nullptr;
-    return TERN_FAIL(err, is_memory ? TERN_E_MEMORY : TERN_E_DEVICE, "MLX: %.800s", what);
+    static const char *const words[] = {"allocate", "out of memory", "bad_alloc", "Insufficient Memory", "OutOfMemory"};
+    for (const char *word : words)
+        if (std::strstr(what, word) != nullptr) return TERN_FAIL(err, TERN_E_MEMORY, "MLX: out of memory: %.800s", what);
+    return TERN_FAIL(err, TERN_E_DEVICE, "MLX: %.800s", what);
 }
 
 template <class Function> tern_status guarded(tern_error *err, Function function) noexcept {
@@ -105,10 +109,11 @@ size_t probe(tern_device_info *infos, size_t capacity) {
 struct stream_shelf {
     std::mutex lock;
     std::vector<mx::Stream> free;
+    size_t n_made;
 };
 
 stream_shelf &shelf() {
-    static stream_shelf *const streams = new stream_shelf; /* never destroyed: devices may be closed while the process ends */
+    static stream_shelf *const streams = new stream_shelf{}; /* never destroyed: devices may be closed while the process ends */
     return *streams;
 }
 
@@ -127,8 +132,10 @@ std::optional<mx::Stream> take_stream(const mx::Device &unit) {
         streams.free.erase(streams.free.begin() + (std::ptrdiff_t)i);
         return stream;
     }
-    streams.free.reserve(streams.free.size() + 64); /* so that giving back never fails */
-    return stream_for_all_threads(unit);
+    streams.free.reserve(streams.n_made + 1); /* so that giving back never fails */
+    const std::optional<mx::Stream> stream = stream_for_all_threads(unit);
+    streams.n_made += stream ? 1 : 0;
+    return stream;
 }
 
 void give_stream_back(const std::optional<mx::Stream> &stream) {
@@ -140,18 +147,26 @@ void give_stream_back(const std::optional<mx::Stream> &stream) {
 
 mx::Stream stream_of(const device &d) { return d.stream ? *d.stream : mx::default_stream(d.unit); }
 
-/* Does MLX take a page of ours as its own? */
+/* Does MLX take a mapped page as its own? Metal takes mapped memory alone, none of malloc's. */
 bool can_wrap_pages() {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(page, page), std::free);
-    if (memory == nullptr) return false;
-    const mx::array wrapped(memory.get(), {(int32_t)page}, mx::uint8, [](void *) {});
-    return wrapped.data<uint8_t>() == memory.get();
+    const auto unmap = [page](void *memory) { munmap(memory, page); };
+    void *memory = mmap(nullptr, page, PROT_READ, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    const std::unique_ptr<void, decltype(unmap)> mapped(memory, unmap);
+    const mx::array wrapped(memory, {(int32_t)page}, mx::uint8, [](void *) {});
+    return wrapped.data<uint8_t>() == memory;
 }
 
 /* That MLX may keep of freed arrays, in the process; malloc keeps some by itself. */
 #define CACHE_BYTES_GPU ((size_t)1 << 30)
 #define CACHE_BYTES_CPU ((size_t)32 << 20)
+
+/* Once the GPU is open, its limit stays. */
+void limit_cache(const mx::Device &unit) {
+    const size_t before = mx::set_cache_limit(unit == mx::Device::gpu ? CACHE_BYTES_GPU : CACHE_BYTES_CPU);
+    if (before == CACHE_BYTES_GPU) mx::set_cache_limit(before);
+}
 
 /* MLX multiplies float32 as TF32 where a GPU can, unless this variable, which it reads once, says otherwise; what the user set stays. */
 void keep_float32() { setenv("MLX_ENABLE_TF32", "0", 0); }
@@ -165,10 +180,12 @@ tern_status open_unit(void **out, const tern_device_options *options, tern_error
     const mx::Device unit(unit_name == "gpu" ? mx::Device::gpu : mx::Device::cpu);
     if (!mx::is_available(unit))
         return TERN_FAIL(err, TERN_E_DEVICE, "mlx:%s: MLX %s has no GPU here; mlx:cpu is its CPU", unit_name.c_str(), compiled_version);
-    mx::set_cache_limit(unit == mx::Device::gpu ? CACHE_BYTES_GPU : CACHE_BYTES_CPU);
+    limit_cache(unit);
     if (unit == mx::Device::gpu) keep_float32();
-    const std::optional<mx::Stream> stream = take_stream(unit);
-    *out = new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), stream, first_compiled_run(unit, stream)};
+    std::unique_ptr<device> d(new device{unit, "mlx:" + unit_name, backend_of(unit), can_wrap_pages(), std::nullopt, 0});
+    d->stream = take_stream(unit);
+    d->compiles_run = first_compiled_run(unit, d->stream);
+    *out = d.release();
     return TERN_OK;
 }
 
@@ -196,19 +213,26 @@ bool supports(const void *opened, tern_op op) {
 
 /* ---- Memory ---- */
 
-/* Scores of attention: they, and their softmax; of disentangled attention, also both tables' shares. */
+/* Scores of attention: they, and their softmax; of disentangled attention, also both tables' shares; with a relative bias, that and what it
+ * is a transposition of. Beside them the distances of pairs, a few times over, or which pairs count. */
 double score_bytes(const compiled &c, const lines_of_run &lines) {
     double most = 0;
     for (int32_t n = 0; n < c.program->n_nodes; n++) {
         const tern_node &node = c.program->nodes[n];
         const bool is_disentangled = node.op == TERN_OP_DISENTANGLED_ATTENTION;
         if (!is_disentangled && node.op != TERN_OP_SCALED_DOT_PRODUCT_ATTENTION) continue;
-        most = std::max(most, (is_disentangled ? 4.0 : 2.0) * node.attention.n_heads * (double)mx::size_of(c.dtype));
+        const bool has_tables = is_disentangled || node.attention.n_buckets > 0;
+        const bool has_distances = has_tables || node.attention.window < lines.length;
+        const double by_head = has_tables ? 4 : 2, by_pair = has_distances ? 4 * sizeof(int32_t) : sizeof(float);
+        most = std::max(most, by_head * node.attention.n_heads * (double)mx::size_of(c.dtype) + by_pair);
     }
     return most * (double)lines.sequences.size() * lines.length * lines.length;
 }
 
-#define TEMPORARIES 2.75 /* arrays that MLX holds beside those that a plan has, in theirs; the most measured on mlx:cpu is 2.7 */
+/* MLX allocates ahead of what it computes, and frees behind it: it holds so many times the arrays that a plan has, in the dtype that
+ * computes and, of norms and softmax, in float32. On mlx:cpu the golden checkpoints take at most 0.92 of their sum (unit_mlx_device.c). */
+#define ARRAYS_OF_DTYPE   4.0
+#define ARRAYS_OF_FLOAT32 1.5
 
 /* What a pool of sums has: the weights of rows, and the sums of each step of them. */
 double pool_bytes(const compiled &c, const lines_of_run &lines) {
@@ -226,17 +250,19 @@ double workspace_of(const compiled &c, const lines_of_run &lines, const tern_bat
     const tern_rows rows = {.rows = {n_rows, n_sequences, number_of_run(c, batch.n_picks)}, .pairs = 0};
     size_t activations;
     if (!tern__plan_bytes(c.plan.get(), &rows, &activations)) return std::numeric_limits<double>::infinity();
-    return TEMPORARIES * (double)activations / sizeof(float) * (double)mx::size_of(c.dtype) + score_bytes(c, lines) + pool_bytes(c, lines);
+    const double bytes = ARRAYS_OF_DTYPE * (double)mx::size_of(c.dtype) + ARRAYS_OF_FLOAT32 * sizeof(float);
+    return bytes * (double)activations / sizeof(float) + score_bytes(c, lines) + pool_bytes(c, lines);
 }
 
 /* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
 tern_status check_memory(const device &d, double bytes, const char *what, tern_error *err) {
     const double limit = (double)mx::get_memory_limit();
-    if (bytes <= limit &&
-        (d.unit == mx::Device::gpu || std::unique_ptr<void, decltype(&std::free)>(std::malloc((size_t)bytes + 1), std::free)))
-        return TERN_OK;
-    return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, and MLX's limit is %.0f MB", d.name.c_str(), what,
-                     bytes / 1e6, limit / 1e6);
+    if (bytes > limit)
+        return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, and MLX's limit is %.0f MB", d.name.c_str(), what,
+                         bytes / 1e6, limit / 1e6);
+    if (d.unit == mx::Device::gpu || std::unique_ptr<void, decltype(&std::free)>(std::malloc((size_t)bytes + 1), std::free)) return TERN_OK;
+    return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, which the system does not give", d.name.c_str(), what,
+                     bytes / 1e6);
 }
 
 /* ---- Compiling ---- */
@@ -304,6 +330,24 @@ void free_plan(tern_plan *plan) {
     delete plan;
 }
 
+/* While weights are laid out: all of them, a conversion of one from float32, and the largest linears below each other beside themselves. */
+double bytes_of_weights(const tern_program *program, size_t element_bytes) {
+    const auto count = [](const tern_weight &w) { return (double)w.shape[0] * (w.rank == 2 ? (double)w.shape[1] : 1); };
+    double all = 0, largest = 0, joined = 0;
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        all += count(program->weights[w]);
+        largest = std::max(largest, count(program->weights[w]));
+    }
+    for (int32_t n = 0; n < program->n_nodes; n++) {
+        double parts = 0;
+        const tern_node &node = program->nodes[n];
+        for (int32_t p = 0; p < node.n_weights && node.op == TERN_OP_LINEAR_CONCAT; p += 2)
+            parts += count(program->weights[node.weights[p]]);
+        joined = std::max(joined, parts);
+    }
+    return (all + joined) * (double)element_bytes + (element_bytes < sizeof(float) ? largest * sizeof(float) : 0);
+}
+
 tern_status compile_program(void **out, device *d, const tern_program *program, const char *dtype, tern_error *err) {
     const std::optional<dtype_choice> choice = find_dtype(dtype);
     if (!choice) return TERN_FAIL(err, TERN_E_DTYPE, "dtype \"%.40s\": mlx has " DTYPES, dtype);
@@ -311,10 +355,7 @@ tern_status compile_program(void **out, device *d, const tern_program *program, 
     for (int32_t o = 0; o < program->n_outputs; o++)
         if (tern__value(program, program->outputs[o].value)->is_integer)
             return TERN_FAIL(err, TERN_E_UNSUPPORTED, "mlx: the output %s is of integers", program->outputs[o].name);
-    double bytes = 0;
-    for (int32_t w = 0; w < program->n_weights; w++)
-        bytes += (double)program->weights[w].shape[0] * (program->weights[w].rank == 2 ? (double)program->weights[w].shape[1] : 1);
-    TERN_TRY(check_memory(*d, d->can_wrap ? 0 : bytes * (double)mx::size_of(choice->dtype), "the weights", err));
+    TERN_TRY(check_memory(*d, d->can_wrap ? 0 : bytes_of_weights(program, mx::size_of(choice->dtype)), "the weights", err));
     std::unique_ptr<compiled> c(new compiled{d, program, choice->dtype, choice->quantized, {}, {}, {}, 0, {new tern_plan{}, free_plan}});
     TERN_TRY(tern__plan_make(c->plan.get(), program, err));
     lay_out_weights(*c, stream_of(*d));

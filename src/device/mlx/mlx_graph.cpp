@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <stdexcept>
+#include <string>
 #include <tuple>
 
 #include <mlx/compile_impl.h>
@@ -40,8 +42,10 @@ array activation(tern_op op, const array &x, mx::Dtype dtype, mx::Stream s) {
         return mx::log1p(x, s);
     case TERN_OP_SIGMOID: /* not MLX's own, which is 1 - sigmoid(-x) for negative x and loses small results */
         return mx::divide(scalar(1), mx::add(scalar(1), mx::exp(mx::negative(x, s), s), s), s);
-    default:
+    case TERN_OP_TANH:
         return mx::tanh(x, s);
+    default:
+        throw std::logic_error(std::string("no activation: ") + tern__op_name(op));
     }
 }
 
@@ -259,7 +263,7 @@ array graph::distance_rows(const tables &t, int32_t *first, int32_t *end) {
     const int32_t most = std::min(form.span, t.reach);
     *first = t.rows[(size_t)(t.reach - most)];
     *end = t.rows[(size_t)(t.reach + most)] + 1;
-    const auto key = std::pair((const void *)&t, -1);
+    const auto key = std::pair((const void *)t.by_distance->id(), -1); /* of all layers' tables */
     const auto found = by_distance.find(key);
     if (found != by_distance.end()) return found->second;
     const array clipped = mx::clip(mx::negative(distances(), s), array(-t.reach), array(t.reach), s);
@@ -287,8 +291,8 @@ array graph::attend_disentangled(const tern_node &node, const tables &t) {
         const array at = mx::broadcast_to(mx::swapaxes(rows, 2, 3, s), pairs, s);
         scores = mx::add(scores, mx::swapaxes(mx::take_along_axis(by_key, at, 3, s), 2, 3, s), s);
     }
-    const std::optional<array> mask = counts(node);
-    if (mask) scores = mx::where(*mask, scores, scalar(-std::numeric_limits<float>::infinity()), s);
+    const std::optional<array> mask = attention_mask(node, nullptr);
+    if (mask) scores = mx::add(scores, *mask, s);
     return mx::matmul(mx::softmax(scores, -1, true, s), v, s);
 }
 

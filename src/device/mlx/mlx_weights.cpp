@@ -7,8 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <stdexcept>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include <unistd.h>
 
@@ -27,13 +28,14 @@ struct elements {
     const void *data;
     tern_dtype dtype;
     mx::Shape shape; /* of one or two axes */
+    bool is_mapped;  /* a part of a mapped file */
 
     size_t count() const { return (size_t)shape[0] * (shape.size() == 2 ? (size_t)shape[1] : 1); }
 };
 
 elements elements_of(const tern_weight &w) {
-    if (w.rank == 1) return {w.data, w.dtype, {(int32_t)w.shape[0]}};
-    return {w.data, w.dtype, {(int32_t)w.shape[0], (int32_t)w.shape[1]}};
+    if (w.rank == 1) return {w.data, w.dtype, {(int32_t)w.shape[0]}, w.is_mapped};
+    return {w.data, w.dtype, {(int32_t)w.shape[0], (int32_t)w.shape[1]}, w.is_mapped};
 }
 
 mx::Dtype dtype_of(tern_dtype dtype) {
@@ -61,7 +63,13 @@ array wrap_pages(const elements &e, mx::Stream s) {
     return mx::as_strided(pages, e.shape, strides, ((size_t)e.data - start) / bytes, s);
 }
 
+/* MLX's CPU backend does not look whether it got the memory that it asked for. */
+void expect_memory(size_t bytes) {
+    if (std::unique_ptr<void, decltype(&std::free)>(std::malloc(bytes), std::free) == nullptr) throw std::bad_alloc();
+}
+
 array copy(const elements &e) {
+    expect_memory(e.count() * sizeof(float));
     switch (e.dtype) {
     case TERN_DTYPE_F32:
         return array((const float *)e.data, e.shape, mx::float32);
@@ -86,7 +94,7 @@ array evaluated(array a) {
     return a;
 }
 
-bool can_wrap(const compiled &c, const elements &e) { return c.owner->can_wrap && e.dtype != TERN_DTYPE_F64; }
+bool can_wrap(const compiled &c, const elements &e) { return c.owner->can_wrap && e.is_mapped && e.dtype != TERN_DTYPE_F64; }
 
 array array_of(const compiled &c, const elements &e, mx::Stream s) { return can_wrap(c, e) ? wrap_pages(e, s) : copy(e); }
 
@@ -110,7 +118,7 @@ weight quantized_weight(compiled &c, const tern_weight &w, mx::Stream s) {
     const int32_t rows = (int32_t)w.shape[0], in = (int32_t)w.shape[1], n_groups = in / q.group_size;
     const bool is_affine = q.biases != nullptr, stays = has_groups(in, q.group_size);
     const auto part = [&](const void *data, tern_dtype held, int32_t columns, mx::Dtype dtype) {
-        const elements e = {data, held, {rows, columns}};
+        const elements e = {data, held, {rows, columns}, w.is_mapped && data == w.data};
         return stays ? kept(c, e, dtype, s) : mx::astype(array_of(c, e, s), dtype, s);
     };
     const weight quantized = {part(w.data, TERN_DTYPE_U32, in / 32 * q.bits, mx::uint32),
@@ -199,7 +207,7 @@ void fill_bias(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
     t.by_distance = table_of(c, by_distance, {2 * t.reach + 1, n_heads}, s);
 }
 
-/* Keys and queries of the table of distances; its rows' numbers are at their ends beyond 4 max_distance. */
+/* Keys and queries of the table of distances; its rows' numbers, which all layers share, are at their ends beyond 4 max_distance. */
 void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream s) {
     const auto given = [&](int w) { return node.weights[w] != TERN_NO_WEIGHT ? &*c.weights[(size_t)node.weights[w]] : nullptr; };
     array rows = given(0)->rows;
@@ -210,7 +218,9 @@ void fill_disentangled(tables &t, compiled &c, const tern_node &node, mx::Stream
     t.reach = 4 * node.attention.max_distance;
     for (int32_t distance = -t.reach; distance <= t.reach; distance++)
         t.rows.push_back(tern__log_bucket(distance, node.attention.n_buckets, node.attention.max_distance, rows.shape(0)));
-    t.by_distance = array(t.rows.begin(), {(int32_t)t.rows.size()}, mx::int32);
+    for (const auto &layer : c.by_node)
+        if (layer != nullptr && layer->rows == t.rows) t.by_distance = layer->by_distance;
+    if (!t.by_distance) t.by_distance = array(t.rows.begin(), {(int32_t)t.rows.size()}, mx::int32);
 }
 
 /* Weights of a LINEAR_CONCAT below each other; where a folder holds them in different ways they stay apart. */
