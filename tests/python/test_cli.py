@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
@@ -113,6 +114,26 @@ def test_usage():
         result = tern(*arguments)
         check_fails(f"usage: {what}", result, needed, "--help", code=2)
         check(result.out == b"", f"usage: {what}: nothing on standard output")
+
+
+def test_library_by_a_relative_path(scratch):
+    """Devices are looked for beside libtern also where the program named it by a path that is not whole."""
+    library = Path(os.environ.get("TERN_LIBRARY", ROOT / "build" / "release" / "src" / "libtern.so"))
+    (scratch / "lib").mkdir()
+    shutil.copy(library, scratch / "lib" / library.name)
+    (scratch / "lib" / f"libtern_mlx{library.suffix}").write_text("no library")
+    program = f"""
+import ctypes
+class Info(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char * 32), ("is_present", ctypes.c_bool), ("description", ctypes.c_char * 256),
+                ("reason", ctypes.c_char * 256), ("isa", ctypes.c_char * 32), ("threads", ctypes.c_int)]
+infos = (Info * 16)()
+n = ctypes.CDLL("lib/{library.name}").tern_device_list(infos, 16)
+print([i.reason.decode() for i in infos[:n] if i.name == b"mlx"])
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TERN_PLUGIN_PATH"}
+    result = subprocess.run([sys.executable, "-c", program], cwd=scratch, env=environment, capture_output=True, text=True)
+    check("cannot be loaded" in result.stdout, "a device beside a library of a relative path is found", result.stdout + result.stderr)
 
 
 # ---- info -----------------------------------------------------------------------------------------------------------------------
