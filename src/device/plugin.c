@@ -14,7 +14,8 @@ static char *own_file(void) {
     Dl_info info;
     if (dladdr(TERN_DEVICE_PLUGIN_SYMBOL, &info) == 0 || info.dli_fname == NULL) return NULL;
     char *path = strchr(info.dli_fname, '/') != NULL ? realpath(info.dli_fname, NULL) : NULL;
-    return path != NULL ? path : realpath("/proc/self/exe", NULL); /* the loader names a program as it was called, in PATH or before chdir */
+    if (path != NULL) return path;
+    return realpath("/proc/self/exe", NULL); /* the loader names a program as it was called, in PATH or before chdir */
 }
 
 /* *path: folder/subfolder/file when it is there, else NULL. */

@@ -230,7 +230,8 @@ double score_bytes(const compiled &c, const lines_of_run &lines) {
 }
 
 /* MLX allocates ahead of what it computes, and frees behind it: it holds so many times the arrays that a plan has, in the dtype that
- * computes and, of norms and softmax, in float32. On mlx:cpu the golden checkpoints take at most 0.92 of their sum (unit_mlx_device.c). */
+ * computes and, of norms and softmax, in float32. On mlx:cpu the golden checkpoints take at most 0.92 of their sum (unit_mlx_memory.cpp).
+ */
 #define ARRAYS_OF_DTYPE   4.0
 #define ARRAYS_OF_FLOAT32 1.5
 
