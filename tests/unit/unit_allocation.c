@@ -204,6 +204,15 @@ static tern_status run_zero_shot(tern_error *err) {
     return status;
 }
 
+static tern_status run_rerank(tern_error *err) {
+    float scores[2];
+    tern_model *model = load_pipeline("regression", err);
+    if (model == NULL) return err->code;
+    const tern_status status = tern_model_rerank(model, masked_texts[0], task_texts, 2, NULL, scores, err);
+    tern_model_free(model);
+    return status;
+}
+
 static tern_status run_ner(tern_error *err) {
     tern_model *model = load_pipeline("ner", err);
     if (model == NULL) return err->code;
@@ -327,6 +336,7 @@ static const scenario scenarios[] = {
     {"embed: sparse vectors and vectors of tokens", run_sparse},
     {"embed: static embeddings", run_static},
     {"tasks: zero-shot, classification", run_zero_shot},
+    {"tasks: rerank", run_rerank},
     {"tasks: token classification", run_ner},
     {"tasks: question answering", run_question_answering},
     {"tasks: fill-mask", run_fill_mask},
