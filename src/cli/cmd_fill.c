@@ -70,6 +70,16 @@ static int fill_window(tern_cli_task *task) {
     return tern__cli_flush();
 }
 
+/* As Hugging Face's pipeline, say so where the first token of a target stands for it. */
+static int begin(tern_cli_task *task) {
+    const fill_command *command = (const fill_command *)task;
+    const tern_tokenizer *tokenizer = tern_model_get_tokenizer(task->model);
+    for (size_t i = 0; i < command->n_targets && tokenizer != NULL; i++)
+        if (tern_tokenizer_token_to_id(tokenizer, command->target_list[i]) < 0)
+            fprintf(stderr, "tern: the target '%s' is no token; its first token stands for it\n", command->target_list[i]);
+    return TERN_CLI_DONE;
+}
+
 static int read_targets(fill_command *command) {
     if (command->targets == NULL) return TERN_CLI_DONE;
     if (command->targets[strspn(command->targets, ",")] == '\0') return tern__cli_usage_error(&tern__cli_fill, "--targets names no token");
@@ -88,7 +98,7 @@ static int read_targets(fill_command *command) {
 }
 
 static int run_fill(int argc, char **argv) {
-    fill_command command = {.task = {.window = fill_window}};
+    fill_command command = {.task = {.begin = begin, .window = fill_window}};
     const tern_cli_option options[] = {
         {.name = "--top-k",
          .value = "K",

@@ -132,6 +132,13 @@ def check_truncation():
     check(short.returncode == 0 and short.stderr == b"", f"nothing is cut: {short.stderr[:200]}")
 
 
+def check_targets():
+    """A target that is no token is said to be none."""
+    for targets, said in (("a", ""), ("a,qqqq", "tern: the target 'qqqq' is no token; its first token stands for it\n")):
+        result = subprocess.run([TERN, "fill", str(GOLDEN / "mask"), "--targets", targets, "a [MASK]"], capture_output=True, timeout=60)
+        check(result.returncode == 0 and result.stderr.decode() == said, f"fill --targets {targets}: {result.stderr[:200]}")
+
+
 def check_questions():
     """One question of many contexts is what it is of each alone."""
     data = json.loads((GOLDEN / "qa" / "cases-qa-0.json").read_text(encoding="utf-8"))
@@ -219,6 +226,7 @@ def main():
         for level in levels:
             check_file(path, level, from_stdin=level == levels[0] or path.name.startswith("cases-qa"))
     check_truncation()
+    check_targets()
     check_questions()
     check_refusals()
     with tempfile.TemporaryDirectory() as scratch:
