@@ -255,13 +255,12 @@ double workspace_of(const compiled &c, const lines_of_run &lines, const tern_bat
     return bytes * (double)activations / sizeof(float) + score_bytes(c, lines) + pool_bytes(c, lines);
 }
 
-/* Can so many bytes be had? MLX's CPU backend does not look at what it is given, and would crash. */
 tern_status check_memory(const device &d, double bytes, const char *what, tern_error *err) {
     const double limit = (double)mx::get_memory_limit();
     if (bytes > limit)
         return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, and MLX's limit is %.0f MB", d.name.c_str(), what,
                          bytes / 1e6, limit / 1e6);
-    if (d.unit == mx::Device::gpu || std::unique_ptr<void, decltype(&std::free)>(std::malloc((size_t)bytes + 1), std::free)) return TERN_OK;
+    if (can_have_memory(d, (size_t)bytes)) return TERN_OK;
     return TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory: %s take %.0f MB, which the system does not give", d.name.c_str(), what,
                      bytes / 1e6);
 }
@@ -456,6 +455,11 @@ const tern_device_record record = {
 };
 
 } // namespace
+
+bool can_have_memory(const device &d, size_t bytes) {
+    return d.unit == mx::Device::gpu || std::unique_ptr<void, decltype(&std::free)>(std::malloc(bytes + 1), std::free) != nullptr;
+}
+
 } // namespace tern_mlx
 
 extern "C" TERN_API const tern_device_plugin_info *tern_device_plugin(void) {

@@ -141,6 +141,9 @@ struct compiled {
     std::list<compiled_run> runs = {};                      /* the last one first */
 };
 
+/* Can so many bytes of the host's memory be had? MLX's CPU backend does not look at what it is given, and would crash. */
+bool can_have_memory(const device &d, size_t bytes);
+
 /* Lines of the length that costs least. */
 lines_of_run choose_lines(const compiled &c, const tern_batch &batch);
 

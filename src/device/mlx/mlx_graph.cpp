@@ -219,7 +219,7 @@ array graph::heads(tern_value v, const tern_node &node) {
 /* Which keys count, bool [n_lines or 1, 1, line_length, line_length]; none: all. Each row sees at least itself. */
 std::optional<array> graph::counts(const tern_node &node) {
     std::optional<array> in_window;
-    if (node.op == TERN_OP_SCALED_DOT_PRODUCT_ATTENTION && node.attention.window < form.span)
+    if (node.attention.window < form.span)
         in_window = mx::expand_dims(mx::less_equal(mx::abs(distances(), s), array(node.attention.window), s), 1, s);
     if (!form.is_masked) return in_window;
     const array segments = of_batch({.what = request::SEGMENTS});

@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <memory>
 #include <new>
 
 #include <unistd.h>
@@ -63,13 +61,8 @@ array wrap_pages(const elements &e, mx::Stream s) {
     return mx::as_strided(pages, e.shape, strides, ((size_t)e.data - start) / bytes, s);
 }
 
-/* MLX's CPU backend does not look whether it got the memory that it asked for. */
-void expect_memory(size_t bytes) {
-    if (std::unique_ptr<void, decltype(&std::free)>(std::malloc(bytes), std::free) == nullptr) throw std::bad_alloc();
-}
-
-array copy(const elements &e) {
-    expect_memory(e.count() * sizeof(float));
+array copy(const device &d, const elements &e) {
+    if (!can_have_memory(d, e.count() * sizeof(float))) throw std::bad_alloc();
     switch (e.dtype) {
     case TERN_DTYPE_F32:
         return array((const float *)e.data, e.shape, mx::float32);
@@ -96,7 +89,7 @@ array evaluated(array a) {
 
 bool can_wrap(const compiled &c, const elements &e) { return c.owner->can_wrap && e.is_mapped && e.dtype != TERN_DTYPE_F64; }
 
-array array_of(const compiled &c, const elements &e, mx::Stream s) { return can_wrap(c, e) ? wrap_pages(e, s) : copy(e); }
+array array_of(const compiled &c, const elements &e, mx::Stream s) { return can_wrap(c, e) ? wrap_pages(e, s) : copy(*c.owner, e); }
 
 /* As `dtype`, evaluated. */
 array kept(compiled &c, const elements &e, mx::Dtype dtype, mx::Stream s) {
