@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "bench/bench.h"
 #include "bench/json_row.h"
 #include "bench/rows_file.h"
@@ -181,19 +182,12 @@ tern_status tern__bench_compare(const char *path_a, const char *path_b, double p
     json_t *rows_a = NULL, *rows_b = NULL;
     tern_status status = tern__rows_load(&rows_a, path_a, err);
     if (status == TERN_OK) status = tern__rows_load(&rows_b, path_b, err);
-    if (status == TERN_OK && !(make_pairs(&c, rows_a, rows_b) && adjust(&c))) {
-        *err = (tern_error){.code = TERN_E_MEMORY, .message = "out of memory"};
-        status = TERN_E_MEMORY;
-    }
-    if (status == TERN_OK && c.n_pairs == 0) {
-        *err = (tern_error){.code = TERN_E_ARGUMENT};
-        snprintf(
-            err->message, sizeof err->message,
-            "%.1000s and %.1000s have no row in common: rows are of one configuration where kind, engine, model, device, dtype, threads, "
-            "chars and batch (of ops the op and its sizes) are the same",
-            path_a, path_b);
-        status = TERN_E_ARGUMENT;
-    }
+    if (status == TERN_OK && !(make_pairs(&c, rows_a, rows_b) && adjust(&c))) status = TERN_FAIL(err, TERN_E_MEMORY, "out of memory");
+    if (status == TERN_OK && c.n_pairs == 0)
+        status = TERN_FAIL(err, TERN_E_ARGUMENT,
+                           "%.1000s and %.1000s have no row in common: rows are of one configuration where kind, engine, model, device, "
+                           "dtype, threads, chars and batch (of ops the op and its sizes) are the same",
+                           path_a, path_b);
     if (status == TERN_OK) {
         judge_all(&c);
         if (is_json) print_json(out, &c);

@@ -3,38 +3,29 @@
 #include "bench/rows_file.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "bench/json_row.h"
 
-static tern_status fail(tern_error *err, tern_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static tern_status fail(tern_error *err, tern_status status, const char *format, ...) {
-    *err = (tern_error){.code = status};
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
-    va_end(arguments);
-    return status;
+static tern_status check_row(const json_t *row, const char *path, size_t number, tern_error *err) {
+    const char *schema = tern__row_string(row, "schema");
+    if (strcmp(schema, TERN_ROW_SCHEMA) != 0)
+        return TERN_FAIL(err, TERN_E_FORMAT, "%s: line %zu: its schema is \"%.40s\", not \"%s\"", path, number, schema, TERN_ROW_SCHEMA);
+    if (tern__row_string(row, "kind")[0] == '\0') return TERN_FAIL(err, TERN_E_FORMAT, "%s: line %zu: it has no \"kind\"", path, number);
+    return TERN_OK;
 }
 
 static tern_status add_row(json_t *rows, const char *path, size_t number, const char *line, size_t bytes, tern_error *err) {
     json_error_t why;
     json_t *row = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (row == NULL) return fail(err, TERN_E_FORMAT, "%s: line %zu: %s", path, number, why.text);
-    const char *schema = tern__row_string(row, "schema");
-    bool is_row = strcmp(schema, TERN_ROW_SCHEMA) == 0;
-    if (!is_row) fail(err, TERN_E_FORMAT, "%s: line %zu: its schema is \"%.40s\", not \"%s\"", path, number, schema, TERN_ROW_SCHEMA);
-    if (is_row && tern__row_string(row, "kind")[0] == '\0') {
-        is_row = false;
-        fail(err, TERN_E_FORMAT, "%s: line %zu: it has no \"kind\"", path, number);
-    }
-    if (is_row && json_array_append(rows, row) != 0) fail(err, TERN_E_MEMORY, "%s: out of memory", path);
+    if (row == NULL) return TERN_FAIL(err, TERN_E_FORMAT, "%s: line %zu: %s", path, number, why.text);
+    tern_status status = check_row(row, path, number, err);
+    if (status == TERN_OK && json_array_append(rows, row) != 0) status = TERN_FAIL(err, TERN_E_MEMORY, "%s: out of memory", path);
     json_decref(row);
-    return is_row ? TERN_OK : err->code;
+    return status;
 }
 
 static tern_status read_lines(json_t *rows, const char *path, FILE *file, tern_error *err) {
@@ -47,15 +38,15 @@ static tern_status read_lines(json_t *rows, const char *path, FILE *file, tern_e
         if (strspn(line, " \t\r\n") != (size_t)bytes) status = add_row(rows, path, number, line, (size_t)bytes, err);
     }
     free(line);
-    if (status == TERN_OK && ferror(file)) return fail(err, TERN_E_IO, "%s: cannot be read: %s", path, strerror(errno));
-    if (status == TERN_OK && json_array_size(rows) == n_before) return fail(err, TERN_E_FORMAT, "%s: holds no row", path);
+    if (status == TERN_OK && ferror(file)) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be read: %s", path, strerror(errno));
+    if (status == TERN_OK && json_array_size(rows) == n_before) return TERN_FAIL(err, TERN_E_FORMAT, "%s: holds no row", path);
     return status;
 }
 
 tern_status tern__rows_load(json_t **rows, const char *path, tern_error *err) {
     if (*rows == NULL) *rows = json_array();
     FILE *file = fopen(path, "r");
-    if (file == NULL) return fail(err, TERN_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (file == NULL) return TERN_FAIL(err, TERN_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     const tern_status status = read_lines(*rows, path, file, err);
     fclose(file);
     return status;
