@@ -72,7 +72,7 @@ typedef struct tern_cli_run {
         {.name = "--dtype", .value = "DTYPE", .help = "dtype of computation (default float32)", .string = &(run).dtype},                   \
         {.name = "--isa",                                                                                                                  \
          .value = "LEVEL",                                                                                                                 \
-         .help = "highest ISA level of the CPU: scalar, avx2, avx512 (default the best there is)",                                  \
+         .help = "highest ISA level of the CPU: scalar, avx2, avx512 (default the best there is)",                                         \
          .string = &(run).isa},                                                                                                            \
     {                                                                                                                                      \
         .name = "--threads", .value = "N", .help = "threads that compute (default one for each core that the process may use)",            \

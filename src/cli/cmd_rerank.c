@@ -16,10 +16,19 @@ typedef struct rerank_command {
     int is_json, is_raw;
 } rerank_command;
 
+static tern_classify_options options_of(const rerank_command *command) {
+    tern_classify_options options = tern_classify_options_default();
+    if (command->is_raw) options.function_to_apply = TERN_APPLY_NONE;
+    return options;
+}
+
+/* A call without documents says whether the model can. */
 static int begin(tern_cli_task *task) {
-    const int64_t n_labels = tern_model_get_info(task->model).n_labels;
-    if (n_labels == 1) return TERN_CLI_DONE;
-    return tern__cli_fail("a cross-encoder gives one score to a pair; this model has %lld labels", (long long)n_labels);
+    const rerank_command *command = (const rerank_command *)task;
+    const tern_classify_options options = options_of(command);
+    tern_error err;
+    if (tern_model_rerank(task->model, command->query, NULL, 0, &options, NULL, &err) == TERN_OK) return TERN_CLI_DONE;
+    return tern__cli_fail("%s", err.message);
 }
 
 static void print_documents(const rerank_command *command, tern_cli_score *sorted, const float *scores) {
@@ -48,8 +57,7 @@ static int rerank_window(tern_cli_task *task) {
     const size_t n = task->texts.n_texts;
     float *scores = calloc(n + 1, sizeof *scores);
     tern_cli_score *sorted = calloc(n + 1, sizeof *sorted);
-    tern_classify_options options = tern_classify_options_default();
-    if (command->is_raw) options.function_to_apply = TERN_APPLY_NONE;
+    tern_classify_options options = options_of(command);
     options.progress = tern__cli_task_progress;
     options.user = task;
     options.n_truncated = &task->n_truncated;

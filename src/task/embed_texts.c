@@ -60,8 +60,7 @@ static tern_status count_prompt_rows(int64_t *n, const tern_model *model, tern_t
     return TERN_OK;
 }
 
-/* Texts with the prompt in front; all in one block, to be freed with both. */
-static tern_status prepend(tern_text **out, char **block, tern_text prompt, const tern_text *texts, size_t n_texts, tern_error *err) {
+tern_status tern__prepend_prompt(tern_text **out, char **block, tern_text prompt, const tern_text *texts, size_t n_texts, tern_error *err) {
     size_t bytes;
     bool fits = tern__size_multiply(prompt.bytes, n_texts, &bytes);
     for (size_t t = 0; t < n_texts && fits; t++) fits = tern__size_add(bytes, texts[t].bytes, &bytes);
@@ -89,7 +88,7 @@ tern_status tern__encode_for_embedding(tern_encoding *encodings, int64_t *n_prom
     if (prompt.bytes == 0) return tern__encode_texts(encodings, model, texts, NULL, n_texts, encode, err);
     tern_text *prompted = NULL;
     char *block = NULL;
-    tern_status status = prepend(&prompted, &block, prompt, texts, n_texts, err);
+    tern_status status = tern__prepend_prompt(&prompted, &block, prompt, texts, n_texts, err);
     if (status == TERN_OK && model->folder.chain.skips_prompt) status = count_prompt_rows(n_prompt_rows, model, prompt, err);
     if (status == TERN_OK) status = tern__encode_texts(encodings, model, prompted, NULL, n_texts, encode, err);
     free(prompted);

@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "model/model.h"
-#include "tern.h"
+#include "task/embed_texts.h"
 
 /* The class behind the last dot of "torch.nn.modules.activation.Sigmoid"; classes of other packages are not run, and do not count. */
 static const char *find_torch_class(const json_t *activation_fn) {
@@ -27,33 +25,24 @@ static tern_status find_activation(tern_function_to_apply *out, const tern_model
     return TERN_OK;
 }
 
-/* The query behind the folder's default prompt; free with free(). */
-static tern_status prompted(tern_text *out, const tern_model *model, tern_text query, tern_error *err) {
-    const char *prompt;
-    TERN_TRY(tern__prompt_find(&prompt, &model->folder.prompts, NULL, err));
-    const size_t n_prompt = strlen(prompt);
-    char *text = tern__alloc(n_prompt + query.bytes + 1, 1);
-    if (text == NULL) return TERN_FAIL_MEMORY(err, n_prompt + query.bytes + 1);
-    memcpy(text, prompt, n_prompt);
-    if (query.bytes > 0) memcpy(text + n_prompt, query.data, query.bytes);
-    *out = (tern_text){.data = text, .bytes = n_prompt + query.bytes};
-    return TERN_OK;
-}
-
 tern_status tern_model_rerank(tern_model *model, tern_text query, const tern_text *documents, size_t n_documents,
                               const tern_classify_options *options, float *scores, tern_error *err) {
     tern_classify_options chosen = options != NULL ? *options : tern_classify_options_default();
-    if (model->folder.facts.head == TERN_HEAD_SEQUENCE_CLASSIFICATION && model->folder.n_labels != 1)
+    if (model->folder.n_labels != 1)
         return TERN_FAIL(err, TERN_E_UNSUPPORTED, "a cross-encoder gives one score to a pair; this model has %lld labels",
                          (long long)model->folder.n_labels);
     if (chosen.function_to_apply == TERN_APPLY_DEFAULT) TERN_TRY(find_activation(&chosen.function_to_apply, model, err));
-    tern_text text;
-    TERN_TRY(prompted(&text, model, query, err));
+    tern_text prompt = {0}, *prompted = NULL;
+    TERN_TRY(tern__prompt_find(&prompt.data, &model->folder.prompts, NULL, err));
+    prompt.bytes = strlen(prompt.data);
+    char *block = NULL;
     tern_text *queries = tern__alloc(n_documents, sizeof *queries);
-    for (size_t i = 0; i < n_documents && queries != NULL; i++) queries[i] = text;
-    const tern_status status = queries == NULL ? TERN_FAIL_MEMORY(err, n_documents * sizeof *queries)
-                                               : tern_model_classify(model, queries, documents, n_documents, &chosen, scores, NULL, err);
+    tern_status status = queries != NULL ? tern__prepend_prompt(&prompted, &block, prompt, &query, 1, err)
+                                         : TERN_FAIL_MEMORY(err, n_documents * sizeof *queries);
+    for (size_t i = 0; i < n_documents && status == TERN_OK; i++) queries[i] = prompted[0];
+    if (status == TERN_OK) status = tern_model_classify(model, queries, documents, n_documents, &chosen, scores, NULL, err);
     free(queries);
-    free((char *)(uintptr_t)text.data);
+    free(prompted);
+    free(block);
     return status;
 }
